@@ -1,0 +1,3 @@
+import { defineAgent } from 'prunella/agent'
+
+export default defineAgent({ run: () => null })

@@ -1,0 +1,215 @@
+/** The supervisor killed with SIGKILL at random moments under load: tasks lost, effects under old fences, orphans, and how soon work goes on. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { agentFile, type Row, report, row, settingsOf, waitFor } from './support.ts'
+
+interface Effect {
+  readonly task: string
+  readonly key: string
+  readonly fence: number
+  readonly supervisor: number
+}
+
+/** What the sink saw: it accepts by key and fence, and remembers when which supervisor's agents last posted. */
+class Sink {
+  readonly fences = new Map<string, number>()
+  readonly keys = new Set<string>()
+  /** Every post in order, with what was said to it: the verdict is counted from this log, not by who wrote it. */
+  readonly log: { readonly effect: Effect; readonly accepted: boolean }[] = []
+  readonly lastMs = new Map<number, number>()
+  readonly firstMs = new Map<number, number>()
+  stale = 0
+  repeated = 0
+
+  take(effect: Effect): void {
+    const nowMs = performance.now()
+    this.lastMs.set(effect.supervisor, nowMs)
+    if (!this.firstMs.has(effect.supervisor)) this.firstMs.set(effect.supervisor, nowMs)
+    const newest = this.fences.get(effect.task) ?? 0
+    const stale = effect.fence < newest
+    const repeated = this.keys.has(effect.key)
+    if (stale) this.stale++
+    else if (repeated) this.repeated++
+    this.keys.add(effect.key)
+    this.log.push({ effect, accepted: !stale && !repeated })
+    this.fences.set(effect.task, Math.max(newest, effect.fence))
+  }
+}
+
+export async function run(argv: readonly string[]): Promise<boolean> {
+  const settings = settingsOf(argv, { runs: 200, shortRuns: 8 })
+  const chance = lots(settings.seed)
+  const folder = await mkdtemp(join(tmpdir(), 'prunella-crash-'))
+  const sink = new Sink()
+  const { url, close } = await listen(sink)
+  const ids: string[] = []
+  const orphanMs: number[] = []
+  const resumeMs: number[] = []
+  try {
+    for (let at = 0; at < settings.runs; at++) {
+      const life = new Life(folder, url, ids)
+      const startedMs = performance.now()
+      await life.started
+      life.send({ submit: 10 })
+      const pid = life.pid
+      await waitFor(() => sink.firstMs.has(pid), 'the first effect of this life', 20_000)
+      if (at > 0) resumeMs.push((sink.firstMs.get(pid) ?? 0) - startedMs)
+      await new Promise((resolve) => setTimeout(resolve, chance() * 400))
+      const killedMs = performance.now()
+      await life.kill()
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      orphanMs.push(Math.max(0, (sink.lastMs.get(pid) ?? 0) - killedMs))
+      if ((at + 1) % 20 === 0) console.error(`${at + 1} of ${settings.runs} kills, ${ids.length} tasks acknowledged`)
+    }
+    const { lost, unfinished } = await drain(folder, url, ids)
+    const { old, twice } = audit(sink)
+    return report('crash', settings, rows({ lost, unfinished, old, twice, orphanMs, resumeMs, sink }))
+  } finally {
+    await close()
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+interface Seen {
+  readonly lost: number
+  readonly unfinished: number
+  readonly old: number
+  readonly twice: number
+  readonly orphanMs: readonly number[]
+  readonly resumeMs: readonly number[]
+  readonly sink: Sink
+}
+
+function rows({ lost, unfinished, old, twice, orphanMs, resumeMs, sink }: Seen): Row[] {
+  return [
+    row('acknowledged tasks lost', [lost], '', { text: '0', met: lost === 0 }),
+    row('tasks not done after the last drain', [unfinished], '', { text: '0', met: unfinished === 0 }),
+    row('effects accepted under an old fence', [old], '', { text: '0', met: old === 0 }),
+    row('effects accepted twice', [twice], '', { text: '0', met: twice === 0 }),
+    row('effects refused as repeated', [sink.repeated], ''),
+    row('effects refused as stale', [sink.stale], ''),
+    row('last effect of orphans after the kill', orphanMs, 'ms', {
+      text: '≤ 1 s',
+      met: Math.max(...orphanMs) <= 1_000,
+    }),
+    row('restart to first effect', resumeMs, 'ms', { text: '≤ 3 s', met: Math.max(...resumeMs) <= 3_000 }),
+  ]
+}
+
+/** Reads the log again from the end: an accepted post must not follow a higher fence of its task, nor its own key. */
+function audit(sink: Sink): { readonly old: number; readonly twice: number } {
+  const accepted = sink.log.filter((entry) => entry.accepted)
+  const twice = accepted.length - new Set(accepted.map(({ effect }) => effect.key)).size
+  const higher = (fence: number, task: string, before: number): boolean =>
+    sink.log.slice(0, before).some(({ effect }) => effect.task === task && effect.fence > fence)
+  const old = sink.log.filter(({ effect, accepted: was }, at) => was && higher(effect.fence, effect.task, at)).length
+  return { old, twice }
+}
+
+/** One last life that nobody kills: everything acknowledged must end. */
+async function drain(
+  folder: string,
+  url: string,
+  ids: readonly string[],
+): Promise<{ readonly lost: number; readonly unfinished: number }> {
+  const life = new Life(folder, url, [])
+  await life.started
+  let statuses: readonly string[] = []
+  await waitFor(
+    async () => {
+      statuses = await life.status(ids)
+      return statuses.every((status) => status === 'done')
+    },
+    'all tasks to be done',
+    120_000,
+  ).catch((error: unknown) => console.error(String(error)))
+  await life.kill()
+  const lost = statuses.filter((status) => status === 'lost').length
+  return { lost, unfinished: statuses.filter((status) => status !== 'done').length - lost }
+}
+
+class Life {
+  private readonly child: ChildProcess
+  readonly started: Promise<void>
+  private onStatus: (statuses: readonly string[]) => void = () => undefined
+
+  constructor(folder: string, url: string, ids: string[]) {
+    const script = new URL('agents/crash-node.ts', import.meta.url).pathname
+    const argv = ['--conditions=prunella-source', script, folder, agentFile('effects'), url]
+    this.child = spawn(process.execPath, argv, { stdio: ['pipe', 'pipe', 'inherit'] })
+    // A submit that is written while the process dies is not acknowledged: that is the point.
+    this.child.stdin?.on('error', () => undefined)
+    let rest = ''
+    this.started = new Promise((resolve) => {
+      this.child.stdout?.on('data', (chunk: Buffer) => {
+        const lines = (rest + chunk.toString()).split('\n')
+        rest = lines.pop() ?? ''
+        for (const line of lines) {
+          if (line === 'started') resolve()
+          if (line.startsWith('ids ')) ids.push(...(JSON.parse(line.slice(4)) as string[]))
+          if (line.startsWith('status ')) this.onStatus(JSON.parse(line.slice(7)) as string[])
+        }
+      })
+    })
+  }
+
+  get pid(): number {
+    return this.child.pid ?? 0
+  }
+
+  send(request: object): void {
+    this.child.stdin?.write(`${JSON.stringify(request)}\n`)
+  }
+
+  status(ids: readonly string[]): Promise<readonly string[]> {
+    return new Promise((resolve) => {
+      this.onStatus = resolve
+      this.send({ status: ids })
+    })
+  }
+
+  kill(): Promise<void> {
+    return new Promise((resolve) => {
+      this.child.once('exit', () => resolve())
+      this.child.kill('SIGKILL')
+    })
+  }
+}
+
+function listen(sink: Sink): Promise<{ readonly url: string; readonly close: () => Promise<void> }> {
+  const server = createServer((request, response) => {
+    let body = ''
+    request.on('data', (chunk: Buffer) => {
+      body += chunk.toString()
+    })
+    request.on('end', () => {
+      sink.take(JSON.parse(body) as Effect)
+      response.end('{}')
+    })
+  })
+  const close = (): Promise<void> =>
+    new Promise((resolve) => {
+      server.close(() => resolve())
+      server.closeAllConnections()
+    })
+  return new Promise((resolve) => {
+    server.listen(0, '127.0.0.1', () =>
+      resolve({ url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`, close }),
+    )
+  })
+}
+
+/** mulberry32: the kill moments follow from the seed. */
+function lots(seed: number): () => number {
+  let state = seed >>> 0
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 0x1_0000_0000
+  }
+}

@@ -1,0 +1,72 @@
+import type { BackoffSpec, DeadlinesSpec, PulseSpec } from '../model/pool.ts'
+import type { ProbeSpec } from '../model/probe.ts'
+
+/** Every default of the configuration, with its reason. */
+export const defaults = {
+  /** Beside the configuration: `rm -r .prunella` is a fresh start. */
+  store: 'sqlite:.prunella/state.db',
+  /** Loopback: who wants more says so. */
+  host: '127.0.0.1',
+  port: 8080,
+  /** Kubernetes gives a pod 30 s between SIGTERM and SIGKILL; we need the last of them to hand tasks back. */
+  shutdownMs: 25_000,
+  concurrency: 1,
+  /** Three lost pulses of a frozen agent are 5 s; three times that never expires under a busy machine. */
+  leaseMs: 15_000,
+  leaseOverHung: 3,
+} as const
+
+export const defaultProbes: { readonly [kind in 'liveness' | 'readiness' | 'startup']: ProbeSpec } = {
+  /** The slow net behind the pulse watch. */
+  liveness: { initialDelayMs: 0, periodMs: 10_000, timeoutMs: 5_000, failureThreshold: 3, successThreshold: 1 },
+  /** Gates dispatch only, so one more failure than one (a single lost packet) is enough. */
+  readiness: { initialDelayMs: 0, periodMs: 30_000, timeoutMs: 10_000, failureThreshold: 2, successThreshold: 1 },
+  /** 30 × 5 s: models and caches take their minute. */
+  startup: { initialDelayMs: 0, periodMs: 5_000, timeoutMs: 3_000, failureThreshold: 30, successThreshold: 1 },
+}
+
+/** A shared dependency: a model provider may take its 10 s, anything on our own network may not. */
+export const defaultDependencyProbe: ProbeSpec = { ...defaultProbes.readiness, timeoutMs: 5_000 }
+
+/**
+ * With 20 agents on 2 cores under 40 spinning processes the worst gap between
+ * pulses was 1.74 s, so 3 s and 5 s accuse nobody. Other periods keep the ratio.
+ */
+export const defaultPulse: PulseSpec = { everyMs: 1_000, suspectMs: 3_000, hungMs: 5_000 }
+
+export const defaultDeadlines: DeadlinesSpec = {
+  /** Slow is not dead (R7): only who knows better sets one. */
+  taskMs: null,
+  /** The longest default time-out in the field: the OpenAI client's ten minutes. */
+  stepMs: 600_000,
+  toolMs: 120_000,
+  idleMs: 600_000,
+}
+
+export const defaultRecovery = {
+  mode: 'act',
+  /** Strikes 1–2 soft, 3–5 hard, more is quarantine. */
+  soft: 2,
+  hard: 3,
+  strikePeriodMs: 600_000,
+  probationMs: 60_000,
+  resetMs: 5_000,
+  graceMs: 5_000,
+  drainMs: 30_000,
+  /** Kubernetes' CrashLoopBackOff ends at 5 minutes as well; jitter so that a pool does not come back in step. */
+  backoff: { baseMs: 1_000, factor: 2, maxMs: 300_000, jitter: 0.5 } satisfies BackoffSpec,
+  intensity: 10,
+  intensityPeriodMs: 60_000,
+  poisonAfter: 3,
+} as const
+
+export const defaultRetry = {
+  attempts: 3,
+  backoff: { baseMs: 1_000, factor: 2, maxMs: 60_000, jitter: 0.5 } satisfies BackoffSpec,
+  repeat: 'safe_to_retry',
+} as const
+
+export const defaultBaseUrl = {
+  openai: 'https://api.openai.com/v1',
+  anthropic: 'https://api.anthropic.com/v1',
+} as const

@@ -1,0 +1,56 @@
+import type { DependencyCheck, DependencySpec } from '../model/probe.ts'
+import { defaultBaseUrl, defaultDependencyProbe, defaultProbes } from './defaults.ts'
+import type { RawDependency, RawProvider } from './schema.ts'
+
+/** The keys of `check`, of which exactly one is given. */
+export const checkKinds = ['http', 'tcp', 'postgres', 'mcp'] as const
+
+/** A model provider is checked by its list of models: it needs the key and costs nothing. */
+export function resolveProvider(name: string, raw: RawProvider): DependencySpec {
+  const base = (raw.baseUrl ?? defaultBaseUrl[raw.api]).replace(/\/+$/, '')
+  const headers = raw.api === 'anthropic' ? { 'anthropic-version': '2023-06-01' } : {}
+  const key = raw.apiKey === undefined ? {} : keyHeader(raw.api, raw.apiKey)
+  return {
+    name,
+    role: 'model_provider',
+    check: { kind: 'http', url: `${base}/models`, headers: { ...headers, ...key } },
+    critical: true,
+    probe: defaultProbes.readiness,
+  }
+}
+
+function keyHeader(api: RawProvider['api'], apiKey: string): Readonly<Record<string, string>> {
+  return api === 'anthropic' ? { 'x-api-key': apiKey } : { authorization: `Bearer ${apiKey}` }
+}
+
+export function resolveDependency(name: string, raw: RawDependency): DependencySpec {
+  const { check, role } = resolveCheck(raw.check)
+  const periodMs = raw.period ?? defaultDependencyProbe.periodMs
+  return {
+    name,
+    role: raw.role ?? role,
+    check,
+    critical: raw.critical ?? false,
+    probe: {
+      initialDelayMs: 0,
+      periodMs,
+      timeoutMs: raw.timeout ?? Math.min(defaultDependencyProbe.timeoutMs, Math.ceil(periodMs / 2)),
+      failureThreshold: raw.failureThreshold ?? defaultDependencyProbe.failureThreshold,
+      successThreshold: raw.successThreshold ?? defaultDependencyProbe.successThreshold,
+    },
+  }
+}
+
+function resolveCheck(raw: RawDependency['check']): {
+  readonly check: DependencyCheck
+  readonly role: 'database' | 'tool' | 'other'
+} {
+  if (raw.postgres !== undefined) return { check: { kind: 'postgres', url: raw.postgres }, role: 'database' }
+  if (raw.mcp !== undefined) return { check: { kind: 'mcp', url: raw.mcp, tool: raw.tool ?? null }, role: 'tool' }
+  if (raw.tcp !== undefined) {
+    const colon = raw.tcp.lastIndexOf(':')
+    const host = raw.tcp.slice(0, colon).replace(/^\[(.*)\]$/, '$1')
+    return { check: { kind: 'tcp', host, port: Number(raw.tcp.slice(colon + 1)) }, role: 'other' }
+  }
+  return { check: { kind: 'http', url: raw.http ?? '', headers: raw.headers ?? {} }, role: 'other' }
+}

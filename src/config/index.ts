@@ -1,0 +1,3 @@
+export { env } from './environment.ts'
+export { defineConfig, findConfig, loadConfig, type PrunellaConfig, stateFolderOf } from './load.ts'
+export { type ResolveContext, resolveConfig } from './resolve.ts'

@@ -1,0 +1,131 @@
+import { chown, mkdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Clock } from '../../port/clock.ts'
+import type { Log } from '../../port/log.ts'
+import { type MemoryGroups, openMemoryGroups } from './cgroup.ts'
+import { createIsolation, type Isolation } from './isolation.ts'
+import { createStripper, type Stripper } from './strip.ts'
+import { createSweeper, type Sweeper } from './sweep.ts'
+
+/** What all replicas of this host share. */
+export interface Machine {
+  readonly clock: Clock
+  readonly log: Log
+  readonly root: string
+  /** What starts a module agent. */
+  readonly bootFile: string
+  readonly isolation: Isolation
+  /** Null: memory is polled. */
+  readonly memoryGroups: MemoryGroups | null
+  readonly stripper: Stripper
+  readonly sweeper: Sweeper
+  readonly slots: Slots
+  /** Starts every marker of this store; and of this life of the supervisor. */
+  readonly storePrefix: string
+  readonly lifePrefix: string
+  nextMarker(): string
+  /** Folders of living processes, one each; emptied when a host starts. */
+  readonly runFolder: string
+  /** Something this host cannot do here; said once, kept for `blindSpots`. */
+  blind(text: string): void
+  readonly blindSpots: ReadonlySet<string>
+}
+
+export interface MachineOptions {
+  readonly clock: Clock
+  readonly log: Log
+  readonly root: string
+  readonly workFolder: string
+  readonly storeId: string
+  /** Unique for this life of the supervisor. */
+  readonly life: string
+  readonly wantMemoryGroups: boolean
+  readonly wantUsers: boolean
+  readonly bootFile: string
+}
+
+export function createMachine(options: MachineOptions): Machine {
+  const { clock, log, root, workFolder, storeId, life, bootFile } = options
+  const blindSpots = new Set<string>()
+  const blind = (text: string) => {
+    if (blindSpots.has(text)) return
+    blindSpots.add(text)
+    log.warn({ component: 'process-host' }, text)
+  }
+  const isolation = createIsolation(storeId, options.wantUsers)
+  for (const text of isolation.blindSpots) blind(text)
+  const memoryGroups = options.wantMemoryGroups ? openMemoryGroups() : 'not asked for'
+  if (options.wantMemoryGroups && typeof memoryGroups === 'string') {
+    blind(`Memory limits are checked once a second instead of by the kernel: ${memoryGroups}.`)
+  }
+  if (process.platform !== 'linux') {
+    blind(
+      'There is no /proc here: silent processes cannot be looked at, and subprocesses that left their group are not found.',
+    )
+  }
+  const lifePrefix = `${storeId}.${life}.`
+  let count = 0
+  return {
+    clock,
+    log,
+    root,
+    bootFile,
+    isolation,
+    memoryGroups: typeof memoryGroups === 'string' ? null : memoryGroups,
+    stripper: createStripper(join(workFolder, 'stripped'), bootFile, (text) =>
+      log.warn({ component: 'process-host' }, text),
+    ),
+    sweeper: createSweeper(),
+    slots: createSlots(),
+    storePrefix: `${storeId}.`,
+    lifePrefix,
+    nextMarker() {
+      count += 1
+      return `${lifePrefix}${count}`
+    },
+    runFolder: join(workFolder, 'run'),
+    blind,
+    blindSpots,
+  }
+}
+
+/**
+ * Small numbers for living processes: each gives a user id. A number is free
+ * again only when everything its process left behind is gone, so that sweeping
+ * the dead by user id never meets the living.
+ */
+export interface Slots {
+  take(): number
+  free(slot: number): void
+}
+
+export function createSlots(): Slots {
+  const taken = new Set<number>()
+  return {
+    take() {
+      let slot = 0
+      while (taken.has(slot)) slot += 1
+      taken.add(slot)
+      return slot
+    },
+    free: (slot) => void taken.delete(slot),
+  }
+}
+
+export interface Folders {
+  readonly base: string
+  readonly home: string
+  readonly temporary: string
+}
+
+/** Makes the folders of one process, empty, closed to everybody else. */
+export async function makeFolders(base: string, user: number | null): Promise<Folders> {
+  const folders = { base, home: join(base, 'home'), temporary: join(base, 'tmp') }
+  await rm(base, { recursive: true, force: true })
+  await mkdir(base, { recursive: true, mode: 0o711 })
+  for (const folder of [folders.home, folders.temporary]) {
+    await mkdir(folder, { mode: 0o700 })
+    if (user !== null) await chown(folder, user, user)
+  }
+  return folders
+}

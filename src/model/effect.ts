@@ -1,0 +1,64 @@
+import type { PoolName, ReplicaName, TaskId } from './ids.ts'
+import type { Lease } from './task.ts'
+
+/**
+ * What is carried out after its decision is committed. Each names an
+ * incarnation or a fence, so carrying one out twice, or late, does nothing.
+ */
+export type Effect =
+  | { readonly kind: 'spawn'; readonly replica: ReplicaName; readonly incarnation: number; readonly pool: PoolName }
+  /** SIGTERM, `graceMs`, SIGKILL to the process group, two seconds, `unkillable`. Grace 0 is SIGKILL at once. */
+  | {
+      readonly kind: 'terminate'
+      readonly replica: ReplicaName
+      readonly incarnation: number
+      readonly graceMs: number
+    }
+  | {
+      readonly kind: 'dispatch'
+      readonly replica: ReplicaName
+      readonly incarnation: number
+      readonly lease: Lease
+      readonly leaseMs: number
+    }
+  /** The start or the end of a journaled call is durable. */
+  | {
+      readonly kind: 'ack'
+      readonly replica: ReplicaName
+      readonly incarnation: number
+      readonly taskId: TaskId
+      readonly fence: number
+      readonly call: number
+      readonly phase: 'start' | 'end'
+      /** False: the fence is stale, the agent must stop. */
+      readonly accepted: boolean
+    }
+  /** Abort the attempt of this fence, wait until it has settled, forget its context. */
+  | {
+      readonly kind: 'reset'
+      readonly replica: ReplicaName
+      readonly incarnation: number
+      readonly taskId: TaskId
+      /** The fence under which the attempt was dispatched. */
+      readonly fence: number
+      readonly reason: string
+    }
+  /** The supervisor is alive: the host may go on for `leaseMs`. */
+  | { readonly kind: 'lease'; readonly replica: ReplicaName; readonly incarnation: number; readonly leaseMs: number }
+  | { readonly kind: 'ping'; readonly replica: ReplicaName; readonly incarnation: number; readonly ping: number }
+  | {
+      readonly kind: 'check'
+      readonly replica: ReplicaName
+      readonly incarnation: number
+      readonly probe: number
+      readonly timeoutMs: number
+    }
+  | { readonly kind: 'look'; readonly replica: ReplicaName; readonly incarnation: number }
+  /** Ask a blocked process where it is stuck; answers `stack` (empty when it cannot tell) within a second. */
+  | { readonly kind: 'capture_stack'; readonly replica: ReplicaName; readonly incarnation: number }
+  | { readonly kind: 'answer'; readonly request: number; readonly answer: OperatorAnswer }
+
+export type OperatorAnswer =
+  | { readonly kind: 'accepted'; readonly incidentId: string | null; readonly text: string }
+  | { readonly kind: 'not_found'; readonly text: string }
+  | { readonly kind: 'conflict'; readonly text: string }

@@ -1,0 +1,49 @@
+import type { PoolName, ReplicaName, TaskId } from './ids.ts'
+
+/** A diagnosis. Adding one: a detector in `policy/`, a row in `policy/fault-table.ts`, a line in the docs. */
+export type FaultKind =
+  | 'crashed'
+  | 'exited'
+  | 'out_of_memory'
+  | 'start_failed'
+  | 'unresponsive'
+  | 'stalled'
+  | 'protocol_violation'
+  | 'poison'
+  | 'defective_agent'
+  | 'supervisor_paused'
+  | 'operator'
+
+/** Whose fault it is. Decided before anything is done about it (R1). */
+export type Culprit = 'agent' | 'task' | 'dependency' | 'node' | 'unknown'
+
+export interface Fault {
+  readonly kind: FaultKind
+  readonly culprit: Culprit
+  readonly pool: PoolName
+  readonly replica: ReplicaName | null
+  readonly incarnation: number | null
+  /** The attempt that showed it, where it was one. */
+  readonly taskId: TaskId | null
+  /** When the first sign was there, clock ms: detection time is counted from here. */
+  readonly firstSignMs: number
+  /** What was seen, in words a person can check; newest last. Never empty. */
+  readonly evidence: readonly string[]
+}
+
+/** What is done about a fault. */
+export type ActionKind =
+  | 'soft_restart'
+  | 'drain'
+  | 'hard_restart'
+  | 'replace'
+  | 'quarantine'
+  | 'release'
+  | 'hold'
+  | 'resume'
+  | 'requeue'
+  | 'fail_task'
+  | 'dead_letter'
+
+/** The rungs of the ladder, mildest first (R3). */
+export type Rung = 'soft_restart' | 'hard_restart' | 'quarantine'

@@ -1,0 +1,87 @@
+/**
+ * Every limit of the system, with its reason. A queue, list, message or retry
+ * without a line here (or in the configuration) is a defect.
+ */
+export const limits = {
+  /** One frame on the agent's channel, bytes, both directions. A 512 MB line killed a supervisor that had no cap. */
+  frameBytes: 1024 * 1024,
+  /** Nesting of a frame or payload. 200,000 levels overflow the stack of every recursive reader. */
+  jsonDepth: 64,
+  /** Task input, task output, step result: half a frame, so that each fits one with its envelope. */
+  payloadBytes: 512 * 1024,
+  /** Frames an agent sends unasked (pulse, progress, log …), per second, before we stop reading for the rest of it. */
+  unsolicitedFramesPerSecond: 1_000,
+  /** Seconds in a row at the rate limit, after which the flood is a protocol violation. */
+  floodSeconds: 5,
+  /** Frames of running attempts (calls, progress), per second and agent, before we stop reading for the rest of it. Never a violation. */
+  attemptFramesPerSecond: 10_000,
+  /** Seconds in which nothing is added to half a frame, after which the channel is declared broken. */
+  halfFrameSeconds: 10,
+  /** Bytes queued towards one agent that does not read; more and the channel is declared stuck. */
+  channelBacklogBytes: 8 * 1024 * 1024,
+  /** Observations waiting for the tick; beyond it the host stops reading channels. */
+  inboxLength: 50_000,
+  /** Observations folded in one tick, so that a flood cannot starve decisions. */
+  observationsPerTick: 4_096,
+  /** Tail of stderr kept for the evidence of an incident, bytes. */
+  stderrTailBytes: 8 * 1024,
+  /** One captured line of an agent's output, bytes; the rest of the line is cut. */
+  logLineBytes: 16 * 1024,
+  /** Captured output lines kept in memory for each replica. */
+  logLinesPerReplica: 1_000,
+  /** Captured output lines a second for each replica; the rest is counted, not kept. */
+  logLinesPerSecond: 500,
+  /** Bytes of output read from one agent's stream per second before we stop reading for the rest of it. */
+  outputBytesPerSecond: 32 * 1024 * 1024,
+  /** Text of an error that enters the store or an incident, characters. */
+  errorTextLength: 4_000,
+  /** A progress note, a wait's name, an operator's reason: characters. */
+  noteLength: 500,
+  /** Attempts remembered in a task's record; older ones are counted only. */
+  attemptsKept: 50,
+  /** Steps one task may journal. */
+  stepsPerTask: 10_000,
+  /** Entries in the time line of one incident; the first and the newest stay. */
+  timelineLength: 200,
+  /** Tasks in one submit call. */
+  tasksPerSubmit: 1_000,
+  /** Tasks waiting in one pool: beyond it submit is refused, visibly. */
+  queuedPerPool: 1_000_000,
+  /** Rows of one page of a list. */
+  pageRows: 500,
+  /** Events kept for `GET /api/v1/events` to resume from. */
+  eventsKept: 10_000,
+  /** Listeners of the event stream at once. */
+  eventListeners: 200,
+  /** Calls one attempt may have open at once; older ones are no longer watched. */
+  openCalls: 256,
+  /** Failures remembered per pool for attribution. */
+  failureMarks: 500,
+  /** Bytes queued towards one listener of the event stream that does not read; then it must resume. */
+  eventBacklogBytes: 1024 * 1024,
+  /** Requests that wait for a task (`?wait=`) at once, and how long one may wait. */
+  waitingRequests: 1_000,
+  waitMs: 60_000,
+  /** Body of one submit call with many tasks: parsing it blocks the loop, about 15 ms a MiB. */
+  batchBytes: 4 * 1024 * 1024,
+  /** Open connections of the HTTP server. */
+  connections: 2_000,
+  /** Wrong tokens a minute from one address, and addresses remembered for it. */
+  wrongTokensPerMinute: 10,
+  wrongTokenAddresses: 10_000,
+  /** Tasks handed to a replica beyond its concurrency, so that short tasks do not wait for a round trip. */
+  prefetch: 128,
+  /** Closed incidents and finished tasks kept in the embedded store, by default. */
+  finishedTasksKept: 100_000,
+  closedIncidentsKept: 10_000,
+  /** Scheduled tasks of a pool that one transaction queues; a million due at once would hold up everybody. */
+  promotedPerCommit: 10_000,
+  /** Finished tasks, and closed incidents, deleted by one call of `prune`. */
+  prunedPerCall: 2_000,
+  /** Operator actions remembered. */
+  auditRowsKept: 100_000,
+  /** Calls waiting for the store at once; beyond it they are refused rather than piled up behind a slow disk. */
+  storeBacklog: 10_000,
+  /** Text of one page of a list, characters: 500 tasks of half a megabyte would not fit anybody's memory. */
+  pageTextLength: 8 * 1024 * 1024,
+} as const

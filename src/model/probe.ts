@@ -1,0 +1,39 @@
+/** Kubernetes' own fields, in milliseconds. */
+export interface ProbeSpec {
+  readonly initialDelayMs: number
+  readonly periodMs: number
+  readonly timeoutMs: number
+  readonly failureThreshold: number
+  readonly successThreshold: number
+}
+
+export type ProbeKind = 'liveness' | 'readiness' | 'startup'
+
+/** `ok`, or `failed: …` with the reason. */
+export type CheckResult = { readonly ok: true } | { readonly ok: false; readonly reason: string }
+
+export type HealthStatus = 'healthy' | 'degraded' | 'unhealthy'
+
+/** What a health endpoint answers. */
+export interface HealthReport {
+  readonly status: HealthStatus
+  readonly latencyMs: number
+  readonly checks: Readonly<Record<string, string>>
+}
+
+/** What a check looks at. Run once per node for everybody who depends on it. */
+export type DependencyCheck =
+  | { readonly kind: 'http'; readonly url: string; readonly headers: Readonly<Record<string, string>> }
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
+  | { readonly kind: 'postgres'; readonly url: string }
+  | { readonly kind: 'mcp'; readonly url: string; readonly tool: string | null }
+
+/** What replicas share. A model provider that fails makes its pools unhealthy, any other degrades them unless critical. */
+export interface DependencySpec {
+  readonly name: string
+  readonly role: 'model_provider' | 'database' | 'tool' | 'other'
+  readonly check: DependencyCheck
+  /** A failed critical dependency gates dispatch. Model providers are always critical. */
+  readonly critical: boolean
+  readonly probe: ProbeSpec
+}

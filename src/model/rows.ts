@@ -1,0 +1,150 @@
+import type { PoolHold, QueueDepth, Strike } from './change.ts'
+import type { ErrorInfo } from './errors.ts'
+import type { Fault } from './fault.ts'
+import type { IncidentId, PoolName, ReplicaName, TaskId } from './ids.ts'
+import type { CallStart, ProcessLook } from './observation.ts'
+import type { CheckResult } from './probe.ts'
+import type { AttemptOutcome } from './task.ts'
+
+/**
+ * The supervisor's working rows. The tick owns the tables; policy gets rows and
+ * returns new ones. Data that exists in one phase lives on that phase.
+ */
+
+export type ReplicaPhase =
+  /** No process; spawn at `spawnAtMs` (backoff, pacing), `Infinity` while its pool is held. */
+  | { readonly kind: 'waiting'; readonly spawnAtMs: number }
+  | { readonly kind: 'starting'; readonly sinceMs: number; readonly startBeforeMs: number }
+  | { readonly kind: 'ready'; readonly sinceMs: number }
+  /** No new tasks; when the last is done, or at `untilMs`, the process goes. */
+  | { readonly kind: 'draining'; readonly untilMs: number; readonly after: AfterStop }
+  /** Told to end; `exited` or `unkillable` comes next. */
+  | { readonly kind: 'stopping'; readonly sinceMs: number; readonly giveUpAtMs: number; readonly after: AfterStop }
+  | { readonly kind: 'quarantined'; readonly sinceMs: number }
+
+export type AfterStop = 'restart' | 'quarantine' | 'remove'
+
+/** Consecutive results of one probe; the verdict changes only at a threshold. */
+export interface ProbeState {
+  readonly verdict: 'unknown' | 'ok' | 'failed'
+  readonly failures: number
+  readonly successes: number
+  readonly nextAtMs: number
+  /** The question that is out, with the time at which its answer counts as a failure. */
+  readonly asked: { readonly id: number; readonly timeoutAtMs: number } | null
+}
+
+/** Silence of the main loop, and what was seen from outside since. */
+export interface PulseClock {
+  readonly lastMs: number
+  /** First look of this silence: CPU time is compared with it. */
+  readonly firstLook: (ProcessLook & { readonly atMs: number }) | null
+  readonly lastLook: (ProcessLook & { readonly atMs: number }) | null
+  readonly askedMs: number | null
+}
+
+/** A hung replica whose stack is being taken before it is killed. */
+export interface Judgement {
+  readonly fault: Fault
+  readonly untilMs: number
+}
+
+export interface ReplicaRow {
+  readonly name: ReplicaName
+  readonly pool: PoolName
+  readonly index: number
+  readonly incarnation: number
+  readonly phase: ReplicaPhase
+  readonly pid: number | null
+  readonly startTicks: number | null
+  readonly resettable: boolean
+  readonly pulse: PulseClock
+  readonly liveness: ProbeState
+  readonly readiness: ProbeState
+  readonly checks: Readonly<Record<string, CheckResult>>
+  readonly strikes: readonly Strike[]
+  readonly incidentId: IncidentId | null
+  /** Until then it must stay well, or null. */
+  readonly probationUntilMs: number | null
+  /** When its processes were replaced, newest last, inside the strike period. */
+  readonly replacedMs: readonly number[]
+  readonly judgement: Judgement | null
+  readonly memoryBytes: number | null
+  /** Last frame to it, so that its host's lease does not run out. */
+  readonly leaseSentMs: number
+  readonly renewedMs: number
+  /** Last task it finished, in any incarnation: contrast for the poison rule (R8). */
+  readonly lastDoneMs: number | null
+}
+
+export interface OpenCall extends CallStart {
+  readonly sinceMs: number
+  readonly deadlineMs: number
+}
+
+export type AttemptPhase =
+  | { readonly kind: 'sent' }
+  | { readonly kind: 'running'; readonly sinceMs: number }
+  /** Its fence is raised; it ends when the host has let go, or its process is gone. */
+  | { readonly kind: 'returning'; readonly untilMs: number; readonly ending: Ending }
+
+/** How an attempt will be written once its replica has let go. */
+export interface Ending {
+  readonly outcome: AttemptOutcome
+  readonly counted: boolean
+  readonly lost: boolean
+  readonly error: ErrorInfo | null
+  readonly evidence: readonly string[]
+  /** Where the task goes instead of the retry policy's choice. */
+  readonly finish: 'cancelled' | 'deadline' | 'held' | null
+}
+
+export interface AttemptRow {
+  readonly taskId: TaskId
+  readonly pool: PoolName
+  readonly replica: ReplicaName
+  readonly incarnation: number
+  /** Under which the host runs it. A returning attempt is written under `fence + 1`. */
+  readonly fence: number
+  readonly attempt: number
+  readonly countedAttempts: number
+  readonly lostReplicas: readonly ReplicaName[]
+  readonly deadlineMs: number | null
+  readonly dispatchedMs: number
+  readonly phase: AttemptPhase
+  readonly progressMs: number
+  readonly calls: readonly OpenCall[]
+  /** Starts of `ask_human` steps without an end: the task is held if the replica dies now. */
+  readonly inDoubt: readonly { readonly name: string; readonly key: string }[]
+}
+
+/** One failure in the cross table of replica and task (R1). */
+export interface FailureMark {
+  readonly atMs: number
+  readonly kind: Fault['kind']
+  readonly replica: ReplicaName
+  readonly taskId: TaskId | null
+}
+
+export interface PoolRow {
+  readonly name: PoolName
+  readonly wanted: number
+  readonly hold: PoolHold | null
+  readonly depth: QueueDepth
+  /** Failures inside the strike period, newest last, at most `limits.failureMarks`. */
+  readonly marks: readonly FailureMark[]
+  /** Replacements that were spawned inside the intensity period, newest last. */
+  readonly replacedMs: readonly number[]
+  /** Highest incarnation of a place that is gone: a new place of its name starts above, or its ghosts would pass. */
+  readonly incarnationFloor: number
+  /** Starts that failed since the last one that succeeded. */
+  readonly failedStarts: number
+  /** Suspect tasks that wait for a replica of their own, with the replica they avoid. */
+  readonly suspects: Readonly<Record<TaskId, ReplicaName>>
+  /** Smoothed running time of one attempt, ms: how much prefetching pays. */
+  readonly taskMs: number
+  /** Why it is not ready (a failed critical dependency), or null. Gates dispatch. */
+  readonly notReady: string | null
+  /** Whether people were told that spawning is paced. */
+  readonly paced: boolean
+}

@@ -1,0 +1,178 @@
+import type { NextState } from '../model/change.ts'
+import type { ReplicaName } from '../model/ids.ts'
+import type { AttemptRow, Ending, ReplicaRow } from '../model/rows.ts'
+import { act, close, openIncident } from './incident.ts'
+import type { Draft, View } from './outcome.ts'
+import { holdPool } from './pool-hold.ts'
+import { nextAfter } from './retry.ts'
+import { recordOf } from './rows.ts'
+
+/** Takes the task away first (R6): from here on a late result is refused. It ends when the host has let go. */
+export function revokeAttempt(draft: Draft, attempt: AttemptRow, ending: Ending, untilMs: number): void {
+  if (attempt.phase.kind === 'returning') return
+  draft.change({ kind: 'revoke', taskId: attempt.taskId, fence: attempt.fence })
+  draft.setAttempt({ ...attempt, phase: { kind: 'returning', untilMs, ending } })
+}
+
+/** Asks the host to let go of an attempt whose fence is raised. */
+export function askToReset(draft: Draft, view: View, attempt: AttemptRow, reason: string): void {
+  const { name, incarnation } = view.replica
+  draft.effect({ kind: 'reset', replica: name, incarnation, taskId: attempt.taskId, fence: attempt.fence, reason })
+}
+
+/** The host has let go of a returning attempt: now the task may go on elsewhere. */
+export function finishReturning(draft: Draft, view: View, attempt: AttemptRow): void {
+  if (attempt.phase.kind !== 'returning') return
+  endAttempt(draft, view, attempt, attempt.phase.ending)
+}
+
+/** Writes the end of an attempt, and where its task goes from here. */
+export function endAttempt(draft: Draft, view: View, attempt: AttemptRow, ending: Ending): void {
+  const { nowMs, spec } = view
+  const step = nextAfter(attempt, ending, spec, nowMs)
+  const poisonous = step.kind === 'poison'
+  const buried = poisonous && hasContrast(draft, view, attempt)
+  const next =
+    step.kind === 'next'
+      ? step.next
+      : buried
+        ? bury(draft, view, attempt, ending)
+        : returnFromDefective(draft, view, attempt)
+  const counted = ending.counted && (!poisonous || buried)
+  const lostReplica = counted && ending.lost ? attempt.replica : null
+  draft.change({
+    kind: 'end_attempt',
+    taskId: attempt.taskId,
+    fence: attempt.phase.kind === 'returning' ? attempt.fence + 1 : attempt.fence,
+    atMs: nowMs,
+    outcome: ending.outcome,
+    counted,
+    lostReplica,
+    error: ending.error,
+    previous: {
+      attempt: attempt.attempt,
+      outcome: ending.outcome,
+      evidence: ending.evidence,
+      ...(ending.error === null ? {} : { error: ending.error }),
+    },
+    next,
+  })
+  const startedMs = attempt.phase.kind === 'running' ? attempt.phase.sinceMs : attempt.dispatchedMs
+  draft.notice(
+    {
+      kind: 'attempt_ended',
+      taskId: attempt.taskId,
+      pool: attempt.pool,
+      replica: attempt.replica,
+      outcome: ending.outcome,
+      startedMs,
+      atMs: nowMs,
+    },
+    { kind: 'task', taskId: attempt.taskId, pool: attempt.pool, status: statusOf(next), atMs: nowMs },
+  )
+  draft.endAttempt(attempt.taskId)
+  if (next.status === 'queued') expect(draft, view, attempt, next.notBeforeMs, lostReplica !== null)
+}
+
+/** The task will be there to claim in the same transaction; a suspect wants a replica of its own. */
+function expect(draft: Draft, view: View, attempt: AttemptRow, notBeforeMs: number | null, lost: boolean): void {
+  const pool = draft.pool ?? view.pool
+  const { depth } = pool
+  const nextDueMs = notBeforeMs === null ? depth.nextDueMs : Math.min(notBeforeMs, depth.nextDueMs ?? notBeforeMs)
+  const queued = depth.queued + (notBeforeMs === null ? 1 : 0)
+  const suspect = lost || attempt.lostReplicas.length > 0
+  const suspects = suspect ? { ...pool.suspects, [attempt.taskId]: attempt.replica } : pool.suspects
+  draft.pool = { ...pool, suspects, depth: { ...depth, queued, nextDueMs } }
+}
+
+function statusOf(next: NextState): NextState['status'] | 'scheduled' {
+  return next.status === 'queued' && next.notBeforeMs !== null ? 'scheduled' : next.status
+}
+
+/**
+ * Poison needs contrast (R8): most of the replicas that the task ended have
+ * completed other tasks inside the strike period. Without it the build may be
+ * bad, and burying tasks would bury everything.
+ */
+function hasContrast(draft: Draft, view: View, attempt: AttemptRow): boolean {
+  const lost = new Set<ReplicaName>([...attempt.lostReplicas, attempt.replica])
+  const since = view.nowMs - view.spec.recovery.strikePeriodMs
+  const rows = [view.replica, ...view.siblings].map((row) => draft.replica(row))
+  const healthy = rows.filter((row) => lost.has(row.name) && row.lastDoneMs !== null && row.lastDoneMs > since)
+  return healthy.length * 2 > lost.size
+}
+
+/** Dead letter: the task is guilty, so what it cost its replicas is given back. */
+function bury(draft: Draft, view: View, attempt: AttemptRow, ending: Ending): NextState {
+  const { nowMs, spec } = view
+  const lost = [...attempt.lostReplicas, attempt.replica]
+  const reason = `poison: ${lost.length} replicas were lost to it (${lost.join(', ')}), which completed other tasks`
+  for (const row of [view.replica, ...view.siblings]) refundStrikes(draft, row, attempt.taskId)
+  const fault = {
+    kind: 'poison',
+    culprit: 'task',
+    pool: spec.name,
+    replica: null,
+    incarnation: null,
+    taskId: attempt.taskId,
+    firstSignMs: attempt.dispatchedMs,
+    evidence: [reason, ...ending.evidence],
+  } as const
+  const action = {
+    kind: 'dead_letter',
+    atMs: nowMs,
+    replica: null,
+    incarnation: null,
+    taskId: attempt.taskId,
+    strike: 0,
+    reason,
+  } as const
+  const opened = act(openIncident(fault, nowMs, `${attempt.taskId}`), action)
+  const incident = close(
+    {
+      ...opened,
+      recoveredMs: nowMs,
+      actions: opened.actions.map((done) => ({ ...done, status: 'done', endedMs: nowMs })),
+    },
+    nowMs,
+    'the task is in the dead letters; strikes refunded',
+  )
+  draft.setIncident(incident)
+  draft.change({ kind: 'incident', incident })
+  draft.notice(
+    { kind: 'incident', incident, severity: 'warning', change: 'opened', atMs: nowMs },
+    {
+      kind: 'action',
+      pool: spec.name,
+      replica: null,
+      taskId: attempt.taskId,
+      action: 'dead_letter',
+      fault: 'poison',
+      incidentId: incident.id,
+      reason,
+      atMs: nowMs,
+    },
+  )
+  return { status: 'dead_letter', error: ending.error, reason }
+}
+
+/** Gives back the strikes that a replica was charged for a task that turned out to be guilty. */
+export function refundStrikes(draft: Draft, row: ReplicaRow, taskId: string): void {
+  const current = draft.replica(row)
+  const kept = current.strikes.filter((strike) => strike.taskId !== taskId)
+  if (kept.length === current.strikes.length) return
+  const refunded = { ...current, strikes: kept }
+  draft.setReplica(refunded)
+  draft.change({ kind: 'replica', record: recordOf(refunded) })
+}
+
+/** No contrast: the pool is held with one canary, and the task goes back as if nothing had happened. */
+function returnFromDefective(draft: Draft, view: View, attempt: AttemptRow): NextState {
+  const lost = [...attempt.lostReplicas, attempt.replica]
+  holdPool(
+    draft,
+    view,
+    `task ${attempt.taskId} ended ${lost.length} replicas (${lost.join(', ')}), and those completed nothing else: the agent may be defective`,
+  )
+  return { status: 'queued', notBeforeMs: null, avoid: null }
+}

@@ -1,0 +1,88 @@
+import { describe, expect, test } from 'vitest'
+import { poolRow, poolSpec, readyReplica, runningAttempt } from '../../test/fixtures/specs.ts'
+import type { AttemptRow, PoolRow, ReplicaRow } from '../model/rows.ts'
+import { planClaims } from './dispatch.ts'
+
+const spec = poolSpec()
+const busy = (count: number, replica: `${string}/${number}`): readonly AttemptRow[] =>
+  Array.from({ length: count }, (_, at) => runningAttempt(`${replica}-${at}`, { replica }))
+
+function plan(
+  queued: number,
+  hands: readonly number[],
+  more: { pool?: Partial<PoolRow>; rows?: Partial<ReplicaRow>; concurrency?: number } = {},
+) {
+  const replicas = hands.map((_, index) => readyReplica(index, more.rows))
+  const candidates = replicas.map((row, at) => ({ row, attempts: busy(hands[at] ?? 0, row.name) }))
+  const pool = poolRow({
+    depth: { queued, scheduled: 0, held: 0, leased: 0, nextDueMs: null },
+    taskMs: 1_000,
+    ...more.pool,
+  })
+  const claims = planClaims(pool, { ...spec, concurrency: more.concurrency ?? 1 }, candidates, {
+    nowMs: 0,
+    lagMs: 0,
+    replicas,
+  })
+  return Object.fromEntries(claims.map((claim) => [claim.replica, claim.count]))
+}
+
+describe('who asks for work', () => {
+  test.each([
+    { name: 'nothing queued', claims: plan(0, [0, 0]), is: {} },
+    {
+      name: 'one task, three idle replicas: two ask, since it may avoid one',
+      claims: plan(1, [0, 0, 0]),
+      is: { 'p/0': 1, 'p/1': 1 },
+    },
+    { name: 'long tasks are not prefetched', claims: plan(9, [0, 1]), is: { 'p/0': 1 } },
+    {
+      name: 'free places are filled up to the concurrency',
+      claims: plan(9, [1, 0], { concurrency: 2 }),
+      is: { 'p/0': 1, 'p/1': 2 },
+    },
+    {
+      name: 'short tasks are prefetched, shared evenly',
+      claims: plan(10, [0, 0], { pool: { taskMs: 0.1 } }),
+      is: { 'p/0': 5, 'p/1': 5 },
+    },
+    { name: 'the prefetch has a limit', claims: plan(1_000, [0], { pool: { taskMs: 0.001 } }), is: { 'p/0': 129 } },
+    { name: 'not ready: nobody asks', claims: plan(9, [0, 0], { pool: { notReady: 'model provider' } }), is: {} },
+    {
+      name: 'held by an operator: nobody asks',
+      claims: plan(9, [0, 0], { pool: { hold: { cause: 'operator', sinceMs: 0, reason: '', incidentId: null } } }),
+      is: {},
+    },
+    {
+      name: 'held as defective: the canary alone, one task',
+      claims: plan(9, [0, 0], {
+        pool: { hold: { cause: 'defective_agent', sinceMs: 0, reason: '', incidentId: null } },
+      }),
+      is: { 'p/0': 1 },
+    },
+    {
+      name: 'failed readiness gates dispatch',
+      claims: plan(9, [0], {
+        rows: { readiness: { verdict: 'failed', failures: 3, successes: 0, nextAtMs: 0, asked: null } },
+      }),
+      is: {},
+    },
+    {
+      name: 'a suspect replica gets nothing',
+      claims: plan(9, [0], { rows: { pulse: { lastMs: -3_000, firstLook: null, lastLook: null, askedMs: null } } }),
+      is: {},
+    },
+    {
+      name: 'one ms before suspect it does',
+      claims: plan(9, [0], { rows: { pulse: { lastMs: -2_999, firstLook: null, lastLook: null, askedMs: null } } }),
+      is: { 'p/0': 1 },
+    },
+    {
+      name: 'a replica is kept free for a waiting suspect that avoids the other',
+      claims: plan(900, [0, 3], { pool: { taskMs: 0.1, suspects: { s: 'p/0' } } }),
+      is: { 'p/0': 129 },
+    },
+  ])('$name', ({ claims, is }) => {
+    expect(claims).toEqual(is)
+  })
+})

@@ -1,0 +1,159 @@
+import type { Claim } from '../model/change.ts'
+import type { Effect } from '../model/effect.ts'
+import type { TaskId } from '../model/ids.ts'
+import { limits } from '../model/limits.ts'
+import type { PoolSpec } from '../model/pool.ts'
+import type { AttemptRow, PoolRow, ReplicaRow } from '../model/rows.ts'
+import type { Lease } from '../model/task.ts'
+import { isSilent } from './health/pulse.ts'
+import { isCanary } from './pool-hold.ts'
+
+/** How much running time may wait in a replica's own queue, ms: enough to hide a round trip, too little to be missed elsewhere. */
+const prefetchMs = 20
+
+/** Whether the replica may be given a task: readiness gates dispatch, and never restarts anybody. */
+export function isDispatchable(row: ReplicaRow, spec: PoolSpec, nowMs: number, lagMs: number): boolean {
+  return (
+    row.phase.kind === 'ready' &&
+    row.judgement === null &&
+    row.readiness.verdict === 'ok' &&
+    !isSilent(row, spec.pulse, nowMs, lagMs)
+  )
+}
+
+/** One replica that could take work, as the plan sees it. */
+export interface Candidate {
+  readonly row: ReplicaRow
+  readonly attempts: readonly AttemptRow[]
+}
+
+/**
+ * Who asks the store for how many tasks. Free places first, the least loaded
+ * replica first; then, where tasks are short, a prefetch that hides the round
+ * trip. Suspect tasks get a replica of their own: one is kept free for them.
+ */
+export function planClaims(
+  pool: PoolRow,
+  spec: PoolSpec,
+  candidates: readonly Candidate[],
+  view: { readonly nowMs: number; readonly lagMs: number; readonly replicas: readonly ReplicaRow[] },
+): readonly Claim[] {
+  const { nowMs, lagMs } = view
+  if (pool.depth.queued === 0 || pool.notReady !== null || pool.hold?.cause === 'operator') return []
+  const usable = candidates.filter(
+    ({ row, attempts }) =>
+      isDispatchable(row, spec, nowMs, lagMs) && !attempts.some((attempt) => attempt.lostReplicas.length > 0),
+  )
+  const canaryOnly = pool.hold !== null
+  const allowed = canaryOnly ? usable.filter(({ row }) => canary(row, view.replicas)).slice(0, 1) : usable
+  const ordered = allowed.toSorted((a, b) => a.attempts.length - b.attempts.length)
+  const reserved = canaryOnly ? null : reservedFor(pool, ordered)
+  const hasSibling = usable.length > 1
+  const wants = ordered.map(({ row, attempts }) => {
+    if (canaryOnly || row.name === reserved) return attempts.length === 0 ? 1 : 0
+    return Math.max(0, spec.concurrency + prefetch(pool) - attempts.length)
+  })
+  const places = ordered.map(({ attempts }, at) =>
+    Math.min(wants[at] ?? 0, Math.max(0, spec.concurrency - attempts.length)),
+  )
+  const counts = share(pool.depth.queued, places, wants)
+  const claims: Claim[] = []
+  ordered.forEach(({ row, attempts }, at) => {
+    const count = counts[at] ?? 0
+    if (count === 0) return
+    claims.push({
+      pool: pool.name,
+      replica: row.name,
+      incarnation: row.incarnation,
+      count,
+      idle: attempts.length === 0,
+      hasSibling,
+      leaseUntilMs: nowMs + spec.leaseMs,
+    })
+  })
+  return claims
+}
+
+function canary(row: ReplicaRow, replicas: readonly ReplicaRow[]): boolean {
+  return isCanary({ replica: row, siblings: replicas.filter((other) => other.name !== row.name) })
+}
+
+function prefetch(pool: PoolRow): number {
+  return Math.min(limits.prefetch, Math.floor(prefetchMs / Math.max(pool.taskMs, prefetchMs / limits.prefetch)))
+}
+
+/** The replica that is kept free for a waiting suspect: the least loaded that the suspect does not avoid. */
+function reservedFor(pool: PoolRow, ordered: readonly Candidate[]): string | null {
+  const avoided = Object.values(pool.suspects)[0]
+  if (avoided === undefined) return null
+  return (ordered.find(({ row }) => row.name !== avoided) ?? ordered[0])?.row.name ?? null
+}
+
+/**
+ * Shares `queued` tasks: free places one by one, then the prefetch evenly. One
+ * place more than tasks is asked: a task avoids at most one replica, and that
+ * may be the first in line.
+ */
+function share(queued: number, places: readonly number[], wants: readonly number[]): readonly number[] {
+  const counts = places.map(() => 0)
+  let left = fill(counts, places, queued + 1) - 1
+  while (left > 0) {
+    const open = counts.filter((count, at) => count < (wants[at] ?? 0)).length
+    if (open === 0) return counts
+    const each = Math.max(1, Math.floor(left / open))
+    const step = counts.map((count) => count + each)
+    left = fill(
+      counts,
+      step.map((count, at) => Math.min(count, wants[at] ?? 0)),
+      left,
+    )
+  }
+  return counts
+}
+
+/** Raises `counts` towards `upTo` until `left` is used up; returns what is left. */
+function fill(counts: number[], upTo: readonly number[], left: number): number {
+  let rest = left
+  for (let at = 0; at < counts.length && rest > 0; at++) {
+    const more = Math.min(rest, (upTo[at] ?? 0) - (counts[at] ?? 0))
+    if (more <= 0) continue
+    counts[at] = (counts[at] ?? 0) + more
+    rest -= more
+  }
+  return rest
+}
+
+/** A claimed task becomes an attempt, and goes out. */
+export function begin(
+  lease: Lease,
+  spec: PoolSpec,
+  nowMs: number,
+): { readonly attempt: AttemptRow; readonly effect: Effect } {
+  const { taskId, pool, replica, incarnation, fence } = lease
+  return {
+    attempt: {
+      taskId,
+      pool,
+      replica,
+      incarnation,
+      fence,
+      attempt: lease.attempt,
+      countedAttempts: lease.countedAttempts,
+      lostReplicas: lease.lostReplicas,
+      deadlineMs: lease.deadlineMs,
+      dispatchedMs: nowMs,
+      phase: { kind: 'sent' },
+      progressMs: nowMs,
+      calls: [],
+      inDoubt: [],
+    },
+    effect: { kind: 'dispatch', replica, incarnation, lease, leaseMs: spec.leaseMs },
+  }
+}
+
+/** Claimed suspects no longer wait; suspects that went another way (cancelled) are forgotten with them. */
+export function withoutSuspects(pool: PoolRow, claimed: readonly TaskId[]): PoolRow {
+  if (Object.keys(pool.suspects).length === 0) return pool
+  const suspects = Object.fromEntries(Object.entries(pool.suspects).filter(([taskId]) => !claimed.includes(taskId)))
+  return { ...pool, suspects }
+}

@@ -1,0 +1,80 @@
+import { assertNever } from '../model/assert.ts'
+import { limits } from '../model/limits.ts'
+import type { AttemptObservation, CallStart, ReplicaObservation } from '../model/observation.ts'
+import type { PoolSpec } from '../model/pool.ts'
+import type { AttemptRow, ReplicaRow } from '../model/rows.ts'
+import { answered } from './health/probe.ts'
+
+/** Folds what changes a replica's clocks and nothing else. Everything is evidence of life except what others say about it. */
+export function foldReplica(row: ReplicaRow, observation: ReplicaObservation, spec: PoolSpec): ReplicaRow {
+  switch (observation.kind) {
+    case 'pulse':
+      return {
+        ...row,
+        pulse: { lastMs: observation.atMs, firstLook: null, lastLook: null, askedMs: null },
+        judgement: null,
+      }
+    case 'pong': {
+      const alive: ReplicaRow = {
+        ...row,
+        pulse: { lastMs: observation.atMs, firstLook: null, lastLook: null, askedMs: null },
+        judgement: null,
+      }
+      if (row.liveness.asked?.id !== observation.ping) return alive
+      return { ...alive, liveness: answered(row.liveness, true, spec.health.liveness, observation.atMs) }
+    }
+    case 'memory':
+      return { ...row, memoryBytes: observation.bytes }
+    case 'looked': {
+      const look = { ...observation.look, atMs: observation.atMs }
+      return { ...row, pulse: { ...row.pulse, firstLook: row.pulse.firstLook ?? look, lastLook: look } }
+    }
+    case 'checked': {
+      if (row.readiness.asked?.id !== observation.probe) return row
+      const ok = Object.values(observation.results).every((result) => result.ok)
+      return {
+        ...row,
+        checks: observation.results,
+        readiness: answered(row.readiness, ok, spec.health.readiness, observation.atMs),
+      }
+    }
+    default:
+      return row
+  }
+}
+
+/** Folds what an attempt says it is doing. */
+export function foldAttempt(attempt: AttemptRow, observation: AttemptObservation, spec: PoolSpec): AttemptRow {
+  const { atMs } = observation
+  switch (observation.kind) {
+    case 'started':
+      return attempt.phase.kind === 'sent'
+        ? { ...attempt, phase: { kind: 'running', sinceMs: atMs }, progressMs: atMs }
+        : attempt
+    case 'progress':
+      return { ...attempt, progressMs: atMs }
+    case 'call_started':
+      return withCall(attempt, observation.start, atMs, spec)
+    case 'call_ended':
+      return {
+        ...attempt,
+        progressMs: atMs,
+        calls: attempt.calls.filter((call) => call.call !== observation.call),
+      }
+    case 'done':
+    case 'failed':
+    case 'reset_ok':
+    case 'reset_failed':
+    case 'lease_expired':
+      return attempt
+    default:
+      return assertNever(observation)
+  }
+}
+
+function withCall(attempt: AttemptRow, start: CallStart, atMs: number, spec: PoolSpec): AttemptRow {
+  const { deadlines } = spec
+  const usualMs = { step: deadlines.stepMs, tool: deadlines.toolMs, wait: deadlines.idleMs }[start.kind]
+  const call = { ...start, sinceMs: atMs, deadlineMs: atMs + (start.timeoutMs ?? usualMs) }
+  return { ...attempt, progressMs: atMs, calls: [...attempt.calls, call].slice(-limits.openCalls) }
+}

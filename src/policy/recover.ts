@@ -1,0 +1,314 @@
+import type { ErrorInfo } from '../model/errors.ts'
+import type { ActionKind, Fault, FaultKind, Rung } from '../model/fault.ts'
+import type { Incident } from '../model/incident.ts'
+import { limits } from '../model/limits.ts'
+import type { AttemptRow, Ending, FailureMark, PoolRow, ReplicaRow } from '../model/rows.ts'
+import { askToReset, endAttempt, finishReturning, refundStrikes, revokeAttempt } from './attempts.ts'
+import { type Attribution, attribute } from './attribute.ts'
+import { escalate } from './escalate.ts'
+import { faultTable, severityOf } from './fault-table.ts'
+import { act, askForReview, close, incidentId, note, openIncident, reattribute, worsen } from './incident.ts'
+import { spawnTimeMs } from './intensity.ts'
+import { Draft, type Outcome, type View } from './outcome.ts'
+import { failedStartsBeforeHold, holdPool } from './pool-hold.ts'
+import { recordOf } from './rows.ts'
+
+/** SIGKILL has two seconds to show; then we go on without the exit. One more for the message to arrive. */
+const killConfirmMs = 3_000
+
+/** What a detector saw, before anybody is blamed. */
+export interface Sign {
+  readonly kind: FaultKind
+  readonly evidence: readonly string[]
+  readonly firstSignMs: number
+  /** The attempt that showed it, or null when it was the replica as a whole: then whatever it was running is counted. */
+  readonly attempt: AttemptRow | null
+  readonly error: ErrorInfo | null
+  /** The process is gone already. */
+  readonly gone: boolean
+  /** A soft restart was tried on this very attempt and did not settle. */
+  readonly needsHard: boolean
+}
+
+/** What was decided about a sign. */
+interface Verdict {
+  readonly sign: Sign
+  readonly fault: Fault
+  readonly attribution: Attribution
+  readonly rung: Rung
+  /** 0 where none was charged. */
+  readonly strike: number
+  readonly action: ActionKind
+}
+
+/**
+ * The way of every fault: attribute (R1), charge, pick the rung (R3), write the
+ * incident and the action (R9), fence the tasks (R6), and only then act.
+ */
+export function onFault(view: View, sign: Sign): Outcome {
+  const draft = new Draft()
+  const verdict = judge(draft, view, sign)
+  const incident = record(draft, view, verdict)
+  const replica: ReplicaRow = {
+    ...draft.replica(view.replica),
+    incidentId: incident.id,
+    probationUntilMs: null,
+    judgement: null,
+  }
+  draft.setReplica(replica)
+  if (sign.gone) {
+    endAll(draft, view, verdict)
+    afterGone(draft, view, verdict.rung === 'quarantine' ? 'quarantine' : 'restart')
+  } else if (verdict.rung === 'soft_restart' && sign.attempt !== null) {
+    revokeAttempt(draft, sign.attempt, endingOf(sign, true, false), view.nowMs + view.spec.recovery.resetMs)
+    askToReset(draft, view, sign.attempt, sign.evidence.at(-1) ?? sign.kind)
+    draft.change({ kind: 'replica', record: recordOf(replica) })
+  } else if (sign.kind === 'stalled' && hasRunningSiblings(view, sign)) {
+    drainFirst(draft, view, verdict)
+  } else {
+    stop(draft, view, verdict)
+  }
+  return draft.finish()
+}
+
+function judge(draft: Draft, view: View, sign: Sign): Verdict {
+  const { nowMs, spec, replica } = view
+  const row = faultTable[sign.kind]
+  const taskId = (sign.attempt ?? suspectOf(view))?.taskId ?? null
+  const mark: FailureMark = { atMs: nowMs, kind: sign.kind, replica: replica.name, taskId }
+  const marks = [...view.pool.marks.filter((old) => nowMs - old.atMs < spec.recovery.strikePeriodMs), mark].slice(
+    -limits.failureMarks,
+  )
+  const failedStarts = view.pool.failedStarts + (sign.kind === 'start_failed' ? 1 : 0)
+  draft.pool = { ...view.pool, marks, failedStarts }
+  const attribution = attribute(marks, mark)
+  const fault: Fault = {
+    kind: sign.kind,
+    culprit: attribution.culprit,
+    pool: spec.name,
+    replica: replica.name,
+    incarnation: replica.incarnation,
+    taskId,
+    firstSignMs: sign.firstSignMs,
+    evidence: sign.evidence,
+  }
+  if (failedStarts >= failedStartsBeforeHold)
+    holdPool(draft, view, `${failedStarts} starts in a row failed: the agent may be defective`)
+  const needsHard = row.needsHard || sign.needsHard
+  const held = (draft.pool.hold?.cause ?? null) === 'defective_agent'
+  if (attribution.culprit === 'task' || held) {
+    const rung = needsHard ? 'hard_restart' : 'soft_restart'
+    return { sign, fault, attribution, rung, strike: 0, action: sign.gone ? 'replace' : rung }
+  }
+  const id = view.incident?.id ?? incidentId(replica.name, nowMs)
+  const charged = escalate(replica.strikes, { atMs: nowMs, incidentId: id, taskId, needsHard }, spec.recovery)
+  draft.setReplica({ ...replica, strikes: charged.strikes })
+  return { sign, fault, attribution, rung: charged.rung, strike: charged.strike, action: charged.rung }
+}
+
+/** The first attempt in the order of dispatch: the one that was surely under way. */
+function suspectOf(view: View): AttemptRow | null {
+  return view.attempts.find((attempt) => attempt.phase.kind !== 'returning') ?? null
+}
+
+/** Opens, continues or follows up the replica's incident, with the verdict and the action in it. */
+function record(draft: Draft, view: View, verdict: Verdict): Incident {
+  const { nowMs, replica } = view
+  const { fault, attribution, action, strike } = verdict
+  let before = view.incident
+  if (before !== null && before.status === 'probation' && before.fault.kind !== fault.kind) {
+    const closed = close(before, nowMs, `another fault followed in the probation: ${fault.kind}`)
+    draft.setIncident(closed)
+    draft.change({ kind: 'incident', incident: closed })
+    draft.notice({ kind: 'incident', incident: closed, severity: 'info', change: 'closed', atMs: nowMs })
+    before = null
+  }
+  const reason = `${fault.kind}, culprit ${attribution.culprit}: ${attribution.because}`
+  const opened = before === null ? openIncident(fault, nowMs, replica.name) : worsen(before, fault)
+  const judged = note(opened, 'verdict', nowMs, reason)
+  const acted = act(judged, {
+    kind: action,
+    atMs: nowMs,
+    replica: replica.name,
+    incarnation: replica.incarnation,
+    taskId: fault.taskId,
+    strike,
+    reason,
+  })
+  const quarantined = verdict.rung === 'quarantine'
+  const incident = quarantined ? askForReview(acted, nowMs, 'quarantined: a person must look and release it') : acted
+  draft.setIncident(incident)
+  draft.change({ kind: 'incident', incident })
+  draft.notice(
+    {
+      kind: 'incident',
+      incident,
+      severity: severityOf(verdict.rung),
+      change: before === null ? 'opened' : 'changed',
+      atMs: nowMs,
+    },
+    {
+      kind: 'action',
+      pool: fault.pool,
+      replica: replica.name,
+      taskId: fault.taskId,
+      action,
+      fault: fault.kind,
+      incidentId: incident.id,
+      reason,
+      atMs: nowMs,
+    },
+  )
+  if (attribution.culprit === 'task' && fault.taskId !== null) blameTask(draft, view, fault.taskId, attribution)
+  return incident
+}
+
+/** The culprit is now known to be the task: what it was charged for elsewhere is refunded, in rows and records (R1). */
+function blameTask(draft: Draft, view: View, taskId: string, attribution: Attribution): void {
+  for (const row of [view.replica, ...view.siblings]) refundStrikes(draft, row, taskId)
+  for (const open of view.incidents.values()) {
+    const incident = draft.incidents.get(open.id) ?? open
+    if (incident.pool !== view.spec.name || incident.taskId !== taskId || incident.fault.culprit === 'task') continue
+    const blamed = reattribute(incident, attribution, view.nowMs)
+    draft.setIncident(blamed)
+    draft.change({ kind: 'incident', incident: blamed })
+  }
+}
+
+function endingOf(sign: Sign, counted: boolean, lost: boolean): Ending {
+  const outcome = counted ? faultTable[sign.kind].outcome : 'returned'
+  return {
+    outcome,
+    counted,
+    lost,
+    error: counted ? sign.error : null,
+    evidence: counted ? sign.evidence : [],
+    finish: null,
+  }
+}
+
+/**
+ * Which attempts the end of a process counts for (R8): without a guilty one, the
+ * first `concurrency` in order, since a SIGKILL leaves no time for a `started`
+ * frame; the prefetched rest goes back as if it had never left.
+ */
+function endings(view: View, sign: Sign): ReadonlyMap<string, Ending> {
+  const open = view.attempts.filter((attempt) => attempt.phase.kind !== 'returning')
+  const guilty =
+    sign.attempt === null
+      ? open.slice(0, view.spec.concurrency)
+      : open.filter((attempt) => attempt.taskId === sign.attempt?.taskId)
+  const counts = sign.kind !== 'start_failed'
+  return new Map(
+    open.map((attempt) => [
+      attempt.taskId,
+      endingOf(sign, counts && guilty.includes(attempt), counts && guilty.includes(attempt)),
+    ]),
+  )
+}
+
+function endAll(draft: Draft, view: View, verdict: Verdict): void {
+  const written = endings(view, verdict.sign)
+  for (const attempt of view.attempts) {
+    const ending = written.get(attempt.taskId)
+    if (ending === undefined) finishReturning(draft, view, attempt)
+    else endAttempt(draft, view, attempt, ending)
+  }
+}
+
+function hasRunningSiblings(view: View, sign: Sign): boolean {
+  return view.attempts.some((attempt) => attempt.phase.kind === 'running' && attempt.taskId !== sign.attempt?.taskId)
+}
+
+/** A hard restart for one attempt's fault first lets its siblings finish (product.md, section 3). */
+function drainFirst(draft: Draft, view: View, verdict: Verdict): void {
+  const { nowMs, spec } = view
+  const { sign } = verdict
+  const untilMs = nowMs + spec.recovery.drainMs
+  if (sign.attempt !== null && sign.attempt.phase.kind !== 'returning') {
+    revokeAttempt(draft, sign.attempt, endingOf(sign, true, true), untilMs)
+    askToReset(draft, view, sign.attempt, sign.evidence.at(-1) ?? sign.kind)
+  }
+  const after = verdict.rung === 'quarantine' ? 'quarantine' : 'restart'
+  const row: ReplicaRow = { ...draft.replica(view.replica), phase: { kind: 'draining', untilMs, after } }
+  draft.setReplica(row)
+  draft.change({ kind: 'replica', record: recordOf(row) })
+  noticePhase(draft, row, nowMs)
+}
+
+function stop(draft: Draft, view: View, verdict: Verdict): void {
+  const { sign } = verdict
+  const graceMs = faultTable[sign.kind].graceless ? 0 : view.spec.recovery.graceMs
+  const written = endings(view, sign)
+  for (const attempt of view.attempts) {
+    const ending = written.get(attempt.taskId)
+    if (ending !== undefined) revokeAttempt(draft, attempt, ending, Number.POSITIVE_INFINITY)
+  }
+  terminate(draft, view, graceMs, verdict.rung === 'quarantine' ? 'quarantine' : 'restart')
+}
+
+/** Tells the process to end. Its attempts must be returning by now; they end with the exit. */
+export function terminate(draft: Draft, view: View, graceMs: number, after: 'restart' | 'quarantine' | 'remove'): void {
+  const { nowMs } = view
+  const giveUpAtMs = nowMs + graceMs + killConfirmMs
+  const row: ReplicaRow = {
+    ...draft.replica(view.replica),
+    judgement: null,
+    phase: { kind: 'stopping', sinceMs: nowMs, giveUpAtMs, after },
+  }
+  draft.setReplica(row)
+  draft.change({ kind: 'replica', record: recordOf(row) })
+  draft.effect({ kind: 'terminate', replica: row.name, incarnation: row.incarnation, graceMs })
+  noticePhase(draft, row, nowMs)
+}
+
+/** The process is gone (or given up): what the place does next. */
+export function afterGone(draft: Draft, view: View, after: 'restart' | 'quarantine' | 'remove'): void {
+  const { nowMs, spec } = view
+  const row = draft.replica(view.replica)
+  const pool = draft.pool ?? view.pool
+  if (after === 'remove') {
+    forget(draft, pool, row, nowMs)
+    return
+  }
+  const empty = { pid: null, startTicks: null, memoryBytes: null, judgement: null }
+  if (after === 'quarantine') {
+    const quarantined: ReplicaRow = { ...row, ...empty, phase: { kind: 'quarantined', sinceMs: nowMs } }
+    draft.setReplica(quarantined)
+    draft.change({ kind: 'replica', record: recordOf(quarantined) })
+    noticePhase(draft, quarantined, nowMs)
+    return
+  }
+  const waiting: ReplicaRow = {
+    ...row,
+    ...empty,
+    phase: { kind: 'waiting', spawnAtMs: spawnTimeMs(row, spec, nowMs) },
+    replacedMs: [...row.replacedMs.filter((at) => nowMs - at < spec.recovery.strikePeriodMs), nowMs].slice(
+      -limits.timelineLength,
+    ),
+  }
+  draft.setReplica(waiting)
+  draft.change({ kind: 'replica', record: recordOf(waiting) })
+  noticePhase(draft, waiting, nowMs)
+}
+
+/** The place is gone. What its last process may still say must not pass for a later one's. */
+export function forget(draft: Draft, pool: PoolRow, row: ReplicaRow, atMs: number): void {
+  const current = draft.pool ?? pool
+  draft.pool = { ...current, incarnationFloor: Math.max(current.incarnationFloor, row.incarnation) }
+  draft.removed.push(row.name)
+  draft.change({ kind: 'forget_replica', replica: row.name })
+  const { name, incarnation } = row
+  draft.notice({ kind: 'replica', replica: name, pool: row.pool, phase: 'removed', incarnation, atMs })
+}
+
+export function noticePhase(draft: Draft, row: ReplicaRow, atMs: number): void {
+  draft.notice({
+    kind: 'replica',
+    replica: row.name,
+    pool: row.pool,
+    phase: row.phase.kind,
+    incarnation: row.incarnation,
+    atMs,
+  })
+}

@@ -1,0 +1,67 @@
+import type { ReplicaRecord } from '../model/change.ts'
+import { replicaName } from '../model/ids.ts'
+import type { PoolSpec } from '../model/pool.ts'
+import type { ProbeSpec } from '../model/probe.ts'
+import type { PoolRow, ProbeState, ReplicaRow } from '../model/rows.ts'
+
+export function newReplica(spec: PoolSpec, index: number, nowMs: number): ReplicaRow {
+  return {
+    name: replicaName(spec.name, index),
+    pool: spec.name,
+    index,
+    incarnation: 0,
+    phase: { kind: 'waiting', spawnAtMs: nowMs },
+    pid: null,
+    startTicks: null,
+    resettable: false,
+    pulse: { lastMs: nowMs, firstLook: null, lastLook: null, askedMs: null },
+    liveness: newProbe(spec.health.liveness, nowMs),
+    readiness: newProbe(spec.health.readiness, nowMs),
+    checks: {},
+    strikes: [],
+    incidentId: null,
+    probationUntilMs: null,
+    replacedMs: [],
+    judgement: null,
+    memoryBytes: null,
+    leaseSentMs: nowMs,
+    renewedMs: nowMs,
+    lastDoneMs: null,
+  }
+}
+
+export function newProbe(spec: ProbeSpec, nowMs: number): ProbeState {
+  return { verdict: 'unknown', failures: 0, successes: 0, nextAtMs: nowMs + spec.initialDelayMs, asked: null }
+}
+
+export function newPool(spec: PoolSpec): PoolRow {
+  return {
+    name: spec.name,
+    wanted: spec.replicas.min,
+    hold: null,
+    depth: { queued: 0, scheduled: 0, held: 0, leased: 0, nextDueMs: null },
+    marks: [],
+    replacedMs: [],
+    incarnationFloor: 0,
+    failedStarts: 0,
+    suspects: {},
+    taskMs: Number.POSITIVE_INFINITY,
+    notReady: null,
+    paced: false,
+  }
+}
+
+/** What outlives the supervisor. */
+export function recordOf(row: ReplicaRow): ReplicaRecord {
+  return {
+    name: row.name,
+    pool: row.pool,
+    index: row.index,
+    incarnation: row.incarnation,
+    pid: row.pid,
+    startTicks: row.startTicks,
+    strikes: row.strikes,
+    quarantined: row.phase.kind === 'quarantined' || ('after' in row.phase && row.phase.after === 'quarantine'),
+    incidentId: row.incidentId,
+  }
+}

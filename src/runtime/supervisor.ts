@@ -1,0 +1,156 @@
+import type { ResolvedConfig } from '../model/config.ts'
+import type { Inheritance } from '../model/inheritance.ts'
+import { limits } from '../model/limits.ts'
+import { takeOver } from '../policy/takeover.ts'
+import type { Clock } from '../port/clock.ts'
+import type { Log } from '../port/log.ts'
+import type { Meter } from '../port/meter.ts'
+import type { NodeDoor } from '../port/node.ts'
+import type { Prober } from '../port/prober.ts'
+import type { ProcessHost } from '../port/process-host.ts'
+import type { Random } from '../port/random.ts'
+import type { Store } from '../port/store.ts'
+import { Dependencies } from './dependencies.ts'
+import { createDoor } from './door.ts'
+import { EventLog } from './events.ts'
+import type { TickInbox } from './inbox.ts'
+import { PauseWatch } from './pause.ts'
+import { probeLoop } from './probing.ts'
+import { Publisher } from './publish.ts'
+import { Tables } from './tables.ts'
+import { Tick, type TickParts } from './tick.ts'
+
+/** How often old rows are deleted, and how the loop looks at its own punctuality, ms. */
+const pruneEveryMs = 60_000
+const sampleMs = 250
+
+export interface SupervisorParts {
+  readonly config: ResolvedConfig
+  readonly inbox: TickInbox
+  readonly clock: Clock
+  readonly random: Random
+  readonly store: Store
+  readonly host: ProcessHost
+  readonly prober: Prober
+  readonly meter: Meter
+  readonly log: Log
+  /** Which facts belong to the process we mean; the simulator plants a bug here. Default: same incarnation. */
+  readonly isCurrent?: TickParts['isCurrent']
+}
+
+export interface Supervisor {
+  readonly door: NodeDoor
+  /** Ends what the predecessor left, and fills the pools. Call once, before `tick` or `run`. */
+  start(inheritance: Inheritance): Promise<void>
+  /** One turn; returns when the next is due without news, clock ms. */
+  tick(): Promise<number>
+  /** Turns until aborted, with the loops that feed it. */
+  run(signal: AbortSignal): Promise<void>
+  /** Stops claiming, lets running tasks finish until `deadlineMs` (clock), hands the rest back. */
+  shutDown(deadlineMs: number): void
+  /** No process is left and nothing waits to be written. */
+  readonly drained: boolean
+}
+
+export function createSupervisor(parts: SupervisorParts): Supervisor {
+  const { config, inbox, clock, store, host, log } = parts
+  const startedMs = clock.nowMs()
+  const tables = new Tables(config.pools)
+  const events = new EventLog(parts.random.id('e'))
+  const pause = new PauseWatch(startedMs)
+  const dependencies = new Dependencies(config.dependencies, startedMs)
+  const publisher = new Publisher(events, parts.meter, log)
+  const isCurrent = parts.isCurrent ?? ((observation, incarnation) => observation.incarnation === incarnation)
+  const tick: Tick = new Tick({
+    tables,
+    inbox,
+    clock,
+    store,
+    pause,
+    publisher,
+    dependencies,
+    isCurrent,
+    execute(effect) {
+      if (effect.kind === 'answer') door.answer(effect.request, effect.answer)
+      else host.apply(effect)
+    },
+  })
+  const door = createDoor({ ...parts, tables, events, dependencies, tick, pause, startedMs })
+  return {
+    door,
+    async start(inheritance) {
+      const orphans = await host.killOrphans(inheritance.replicas)
+      if (orphans.killed > 0)
+        log.warn({ killed: orphans.killed, remaining: orphans.remaining }, 'killed what a dead supervisor left behind')
+      const taken = takeOver(config.pools, inheritance, clock.nowMs())
+      for (const pool of taken.pools) tables.pools.set(pool.name, pool)
+      for (const row of taken.replicas) tables.setReplica(row)
+      for (const incident of taken.incidents) tables.incidents.set(incident.id, incident)
+      for (const [name, depth] of Object.entries(await store.depths())) {
+        const pool = tables.pools.get(name)
+        if (pool !== undefined) tables.pools.set(name, { ...pool, depth })
+      }
+      for (const name of tables.pools.keys()) tables.dirtyPools.add(name)
+      tick.adopt(taken.decisions)
+      pause.expect(clock.nowMs())
+    },
+    tick: () => tick.run(),
+    run: (signal) => run(parts, tick, pause, signal),
+    shutDown(deadlineMs) {
+      inbox.push({ kind: 'shutdown', atMs: clock.nowMs(), deadlineMs })
+    },
+    get drained() {
+      const idle = [...tables.replicas.values()].every(
+        (row) => row.phase.kind === 'waiting' || row.phase.kind === 'quarantined',
+      )
+      return tables.shuttingDown && idle && tick.settled
+    },
+  }
+}
+
+async function run(parts: SupervisorParts, tick: Tick, pause: PauseWatch, signal: AbortSignal): Promise<void> {
+  const { clock, inbox, config } = parts
+  const feeders = [
+    samplePauses(parts, pause, signal),
+    prune(parts, signal),
+    ...config.dependencies.map((dependency) => probeLoop(dependency, parts, signal)),
+  ]
+  let wake: AbortController | null = null
+  inbox.onArrival(() => wake?.abort())
+  while (!signal.aborted) {
+    const wakeAtMs = await tick.run()
+    if (inbox.length > 0) continue
+    wake = new AbortController()
+    const stop = AbortSignal.any([wake.signal, signal])
+    pause.expect(clock.nowMs() + sampleMs)
+    await clock.sleepUntil(wakeAtMs, stop)
+    wake = null
+  }
+  await Promise.all(feeders)
+}
+
+/** Looks at the clock often, so that a pause during a long write is noticed too (R11). */
+async function samplePauses(parts: SupervisorParts, pause: PauseWatch, signal: AbortSignal): Promise<void> {
+  const { clock, inbox } = parts
+  while (!signal.aborted) {
+    await clock.sleepUntil(clock.nowMs() + sampleMs, signal)
+    const nowMs = clock.nowMs()
+    const missedMs = pause.ran(nowMs)
+    pause.expect(nowMs + sampleMs)
+    if (missedMs > 0) inbox.push({ kind: 'paused', missedMs, atMs: nowMs })
+  }
+}
+
+async function prune(parts: SupervisorParts, signal: AbortSignal): Promise<void> {
+  const { clock, store, log } = parts
+  const keep = { finishedTasks: limits.finishedTasksKept, closedIncidents: limits.closedIncidentsKept }
+  while (!signal.aborted) {
+    await clock.sleepUntil(clock.nowMs() + pruneEveryMs, signal)
+    if (signal.aborted) return
+    try {
+      while ((await store.prune(keep)) > 0 && !signal.aborted);
+    } catch (error) {
+      log.warn({ error: String(error) }, 'old rows could not be deleted; tried again in a minute')
+    }
+  }
+}

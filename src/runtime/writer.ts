@@ -1,0 +1,91 @@
+import type { Change, Claim, Committed } from '../model/change.ts'
+import type { Effect } from '../model/effect.ts'
+import type { TaskId } from '../model/ids.ts'
+import type { Decision } from '../policy/outcome.ts'
+import type { Store } from '../port/store.ts'
+import type { Publisher } from './publish.ts'
+
+export interface WriterParts {
+  readonly store: Store
+  readonly publisher: Publisher
+  readonly execute: (effect: Effect) => void
+  /** The store says that this attempt is no longer ours. */
+  readonly onStale: (taskId: TaskId) => void
+}
+
+/**
+ * From decisions to deeds: one transaction a turn, then its effects, then the news.
+ *
+ * I1. Nothing is carried out before it is durable. What changes nothing in the
+ *     store (a ping, a look) needs no transaction.
+ * I2. When the store fails, nothing was applied: the decisions stand and are
+ *     written again, in order, before any newer ones.
+ */
+export class Writer {
+  private readonly parts: WriterParts
+  private waiting: Decision[] = []
+  /** Since when the store fails, clock ms, or null. */
+  failingSinceMs: number | null = null
+
+  constructor(parts: WriterParts) {
+    this.parts = parts
+  }
+
+  add(decisions: readonly Decision[]): void {
+    for (const decision of decisions) {
+      if (decision.changes.length > 0) this.waiting.push(decision)
+      else this.carryOut(decision)
+    }
+  }
+
+  /** Nothing is decided and not yet durable. */
+  get settled(): boolean {
+    return this.waiting.length === 0
+  }
+
+  /** Writes everything that waits, with the claims. Null when there was nothing, or when the store failed. */
+  async write(nowMs: number, claims: readonly Claim[]): Promise<Committed | null> {
+    if (this.waiting.length === 0 && claims.length === 0) return null
+    const written = this.waiting
+    this.waiting = []
+    try {
+      const decisions = written.map((decision) => decision.changes)
+      const committed = await this.parts.store.commit({ nowMs, decisions, claims })
+      for (const [at, decision] of written.entries()) this.conclude(decision, committed.outcomes[at] ?? 'applied')
+      return committed
+    } catch (error) {
+      this.waiting = [...written, ...this.waiting]
+      this.failed(error, nowMs)
+      return null
+    }
+  }
+
+  private failed(error: unknown, atMs: number): void {
+    if (this.failingSinceMs !== null) return
+    this.failingSinceMs = atMs
+    const why = error instanceof Error ? error.message : String(error)
+    const text = `the store failed; intake and decisions stop, running tasks go on: ${why}`
+    this.parts.publisher.publish({ kind: 'node', severity: 'critical', atMs, text })
+  }
+
+  private conclude(decision: Decision, outcome: Committed['outcomes'][number]): void {
+    if (outcome === 'applied') {
+      this.carryOut(decision)
+      return
+    }
+    for (const effect of decision.refused) this.parts.execute(effect)
+    if (outcome !== 'stale') return
+    for (const change of decision.changes) if (isOfAttempt(change)) this.parts.onStale(change.taskId)
+  }
+
+  private carryOut(decision: Decision): void {
+    for (const effect of decision.effects) this.parts.execute(effect)
+    for (const notice of decision.notices) this.parts.publisher.publish(notice)
+  }
+}
+
+type AttemptChange = Extract<Change, { readonly kind: 'end_attempt' | 'revoke' | 'step_started' | 'step_done' }>
+
+function isOfAttempt(change: Change): change is AttemptChange {
+  return ['end_attempt', 'revoke', 'step_started', 'step_done'].includes(change.kind)
+}

@@ -1,0 +1,184 @@
+import { randomBytes } from 'node:crypto'
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { fileURLToPath } from 'node:url'
+import { createClock } from '../src/io/clock.ts'
+import { createProcessHost, type ProcessHostOptions } from '../src/io/process/host.ts'
+import type { ReplicaName } from '../src/model/ids.ts'
+import type { Observation } from '../src/model/observation.ts'
+import type { AgentSpec, PoolSpec } from '../src/model/pool.ts'
+import type { ProbeSpec } from '../src/model/probe.ts'
+import type { Lease } from '../src/model/task.ts'
+import type { HostEffect, ProcessHost } from '../src/port/process-host.ts'
+import { until } from './until.ts'
+
+export const fakeAgent = fileURLToPath(new URL('./fixtures/fake-agent.mjs', import.meta.url))
+export const spinFile = fileURLToPath(new URL('./fixtures/spin.ts', import.meta.url))
+export const repository = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/, '')
+
+const probe: ProbeSpec = {
+  initialDelayMs: 0,
+  periodMs: 1_000,
+  timeoutMs: 500,
+  failureThreshold: 3,
+  successThreshold: 1,
+}
+const backoff = { baseMs: 100, factor: 2, maxMs: 1_000, jitter: 0 }
+
+/** A pool with settings that a test need not care about. */
+export function poolSpec(mode: string, changes: Partial<PoolSpec> = {}): PoolSpec {
+  return {
+    name: 'pool',
+    agent: { kind: 'command', command: [process.execPath, fakeAgent], protocol: 'frames' },
+    concurrency: 1,
+    replicas: { min: 1, max: 1 },
+    dependsOn: [],
+    health: { liveness: probe, readiness: probe, startup: probe },
+    pulse: { everyMs: 100, suspectMs: 3_000, hungMs: 5_000 },
+    deadlines: { taskMs: null, stepMs: 60_000, toolMs: 60_000, idleMs: 60_000 },
+    recovery: {
+      mode: 'act',
+      soft: 2,
+      hard: 3,
+      strikePeriodMs: 600_000,
+      probationMs: 60_000,
+      resetMs: 5_000,
+      graceMs: 1_000,
+      drainMs: 30_000,
+      backoff,
+      intensity: 5,
+      intensityPeriodMs: 60_000,
+      maxRecovering: 5,
+      maxQuarantined: 1,
+      poisonAfter: 3,
+    },
+    retry: { attempts: 3, backoff, repeat: 'safe_to_retry' },
+    leaseMs: 10_000,
+    memoryBytes: null,
+    environment: { pass: [], set: { FAKE_MODE: mode } },
+    ...changes,
+  }
+}
+
+export const moduleAgent = (path: string): AgentSpec => ({ kind: 'module', path })
+export const bareAgent = (...command: string[]): AgentSpec => ({ kind: 'command', command, protocol: 'none' })
+
+export interface Harness {
+  readonly host: ProcessHost
+  readonly workFolder: string
+  readonly storeId: string
+  readonly observations: Observation[]
+  readonly warnings: string[]
+  apply(effect: HostEffect): void
+  spawn(incarnation?: number, replica?: ReplicaName): void
+  dispatch(taskId: string, input: Lease['input'], fence?: number): void
+  /** The first observation of a kind, waited for. */
+  see<Kind extends Observation['kind']>(kind: Kind, timeoutMs?: number): Promise<Extract<Observation, { kind: Kind }>>
+  setFull(full: boolean): void
+  close(): Promise<void>
+}
+
+export const replica: ReplicaName = 'pool/0'
+
+export function startHost(pools: readonly PoolSpec[], changes: Partial<ProcessHostOptions> = {}): Harness {
+  const workFolder = changes.workFolder ?? mkdtempSync(join(tmpdir(), 'prunella-host-'))
+  chmodSync(workFolder, 0o711) // A replica's own user must pass it.
+  // Of its own: what an earlier run left behind must not be found by this one.
+  const storeId = changes.storeId ?? `test-${process.pid}-${randomBytes(4).toString('hex')}`
+  const observations: Observation[] = []
+  const warnings: string[] = []
+  const listeners: (() => void)[] = []
+  let full = false
+  const host = createProcessHost({
+    inbox: {
+      push: (observation) => void observations.push(observation),
+      get full() {
+        return full
+      },
+      onDrain: (listener) => void listeners.push(listener),
+    },
+    clock: createClock(),
+    log: { info: () => undefined, warn: (_, text) => void warnings.push(text), error: () => undefined },
+    pools,
+    root: repository,
+    workFolder,
+    storeId,
+    secrets: [],
+    bootFile: fakeAgent,
+    ...changes,
+  })
+  const pool = pools[0]?.name ?? ''
+  return {
+    host,
+    workFolder,
+    storeId,
+    observations,
+    warnings,
+    apply: (effect) => host.apply(effect),
+    spawn: (incarnation = 1, name = replica) => host.apply({ kind: 'spawn', replica: name, incarnation, pool }),
+    dispatch: (taskId, input, fence = 1) =>
+      host.apply({
+        kind: 'dispatch',
+        replica,
+        incarnation: 1,
+        lease: leaseOf(pool, taskId, input, fence),
+        leaseMs: 10_000,
+      }),
+    see: (kind, timeoutMs = 10_000) =>
+      until(
+        () => observations.find((seen): seen is Extract<Observation, { kind: typeof kind }> => seen.kind === kind),
+        {
+          timeoutMs,
+          what: `observation "${kind}"`,
+          everyMs: 1,
+        },
+      ),
+    setFull(value) {
+      full = value
+      if (!value) for (const listener of listeners) listener()
+    },
+    async close() {
+      await host.close()
+      if (changes.workFolder === undefined) rmSync(workFolder, { recursive: true, force: true })
+    },
+  }
+}
+
+export function leaseOf(pool: string, taskId: string, input: Lease['input'], fence: number): Lease {
+  return {
+    taskId,
+    pool,
+    replica,
+    incarnation: 1,
+    fence,
+    attempt: 1,
+    countedAttempts: 0,
+    lostReplicas: [],
+    input,
+    priority: 0,
+    deadlineMs: null,
+    needs: [],
+    journal: [],
+    previous: null,
+  }
+}
+
+/** Watches this process while `work` runs: the longest gap of its loop, and how much memory it grew at most. */
+export async function measured<T>(work: () => Promise<T>): Promise<{ value: T; gapMs: number; grownBytes: number }> {
+  const before = process.memoryUsage.rss()
+  let peak = before
+  const delay = monitorEventLoopDelay({ resolution: 1 })
+  const timer = setInterval(() => {
+    peak = Math.max(peak, process.memoryUsage.rss())
+  }, 20)
+  delay.enable()
+  try {
+    const value = await work()
+    return { value, gapMs: delay.max / 1e6, grownBytes: peak - before }
+  } finally {
+    delay.disable()
+    clearInterval(timer)
+  }
+}

@@ -1,0 +1,230 @@
+import type { AttemptObservation } from '../../src/model/observation.ts'
+import type { Lease } from '../../src/model/task.ts'
+import type { SimProcess } from './process.ts'
+import { fromInput, type StepFate, type StepScript, type TaskScript } from './script.ts'
+
+const noFate: StepFate = { stalls: false, ignoresSignal: false, rejects: false, slowness: 1 }
+
+/** One observation of an attempt without what the process adds to it. */
+type Said = AttemptObservation extends infer One
+  ? One extends AttemptObservation
+    ? Omit<One, 'replica' | 'incarnation' | 'atMs' | 'taskId' | 'fence'>
+    : never
+  : never
+
+/**
+ * One attempt as the agent's host plays it: steps in order, each journaled one
+ * waiting for its acknowledgement, nothing new once it is aborted.
+ */
+export class SimAttempt {
+  readonly lease: Lease
+  private readonly process: SimProcess
+  private readonly script: TaskScript
+  private readonly results: ReadonlyMap<string, 'started' | 'done'>
+  private index = 0
+  private call = 0
+  private waiting: 'start' | 'end' | null = null
+  private fate: StepFate = noFate
+  private acting = false
+  private started = false
+  private over = false
+  aborted = false
+  /** A reset waits for it to settle. */
+  private asked = false
+
+  constructor(process: SimProcess, lease: Lease) {
+    this.process = process
+    this.lease = lease
+    this.script = fromInput(lease.input)
+    this.results = new Map(lease.journal.map((step) => [`${step.name}:${step.key}`, step.state]))
+  }
+
+  begin(): void {
+    this.started = true
+    this.say({ kind: 'started' })
+    const { poison } = this.script
+    if (poison !== null && this.process.fates.poisonWorks)
+      this.process.at(this.process.fates.smallMs() * 20, () => this.process.poison(poison, this.lease.taskId))
+    this.next()
+  }
+
+  private next(): void {
+    if (this.aborted) return this.settle()
+    if (this.process.isLeaseOver()) return this.process.expireLease()
+    const step = this.script.steps[this.index]
+    if (step === undefined) return this.end()
+    if (this.results.get(`${step.name}:0`) === 'done') {
+      this.index += 1
+      return this.next()
+    }
+    this.call += 1
+    const journaled = step.kind === 'step'
+    this.say({
+      kind: 'call_started',
+      start: {
+        call: this.call,
+        kind: step.kind,
+        name: step.name,
+        key: journaled ? '0' : null,
+        repeat: step.repeat,
+        timeoutMs: step.timeoutMs,
+        blocking: step.blocking && step.kind === 'wait',
+        args: null,
+      },
+    })
+    if (journaled && step.repeat !== 'safe_to_retry') this.waiting = 'start'
+    else this.act(step)
+  }
+
+  private act(step: StepScript): void {
+    if (this.process.isLeaseOver()) return this.process.expireLease()
+    const known = this.results.get(`${step.name}:0`) === 'started' && step.repeat === 'check_first'
+    if (known && this.process.sink.has(this.lease.taskId, step.name, '0')) return this.finishCall(step)
+    this.fate = this.process.fates.step()
+    this.setActing(true, step)
+    // Beside others it blocks shortly: siblings that block in turn would keep a step from its deadline, rightly a stall.
+    const blockMs = this.process.pool.concurrency === 1 ? step.ms : Math.min(step.ms, 5_000)
+    if (step.blocking) this.process.block(blockMs, step.timeoutMs, this.lease.taskId)
+    if (this.fate.stalls) {
+      this.process.wound('stall', this.lease.taskId)
+      return
+    }
+    const { call } = this
+    if (step.progressMs !== null) this.process.at(step.progressMs, () => this.progress(call, step.progressMs ?? 1))
+    this.process.at(Math.round(step.ms * this.fate.slowness), () => this.complete(step, call))
+  }
+
+  private progress(call: number, everyMs: number): void {
+    if (this.over || this.aborted || !this.acting || call !== this.call) return
+    this.say({ kind: 'progress', note: `call ${call}` })
+    this.process.at(everyMs, () => this.progress(call, everyMs))
+  }
+
+  private complete(step: StepScript, call: number): void {
+    if (this.over || call !== this.call || !this.acting) return
+    const { taskId, fence, replica, incarnation } = this.lease
+    if (this.fate.rejects && !this.aborted) {
+      this.setActing(false, step)
+      this.say({ kind: 'call_ended', call, ok: false, result: null, error: { name: 'Error', message: 'scripted' } })
+      return this.reject()
+    }
+    if (step.kind === 'step') this.process.sink.post({ taskId, name: step.name, key: '0', fence, replica, incarnation })
+    this.setActing(false, step)
+    if (this.aborted) this.settle()
+    else this.finishCall(step)
+  }
+
+  private finishCall(step: StepScript): void {
+    this.say({
+      kind: 'call_ended',
+      call: this.call,
+      ok: true,
+      result: step.kind === 'step' ? this.index : null,
+      error: null,
+    })
+    if (step.kind === 'step') {
+      this.waiting = 'end'
+      return
+    }
+    this.index += 1
+    this.next()
+  }
+
+  /** The supervisor's word about the start or end of a journaled call. */
+  acknowledged(call: number, phase: 'start' | 'end', accepted: boolean): void {
+    if (this.over || this.aborted || call !== this.call || this.waiting !== phase) return
+    this.waiting = null
+    const step = this.script.steps[this.index]
+    if (!accepted || step === undefined) return this.abort()
+    if (phase === 'start') return this.act(step)
+    this.index += 1
+    this.next()
+  }
+
+  private end(): void {
+    if (this.lease.attempt <= this.script.failures) return this.reject()
+    this.over = true
+    this.say({ kind: 'done', output: this.script.steps.length })
+    this.process.release(this)
+  }
+
+  private reject(): void {
+    this.over = true
+    this.say({ kind: 'failed', error: { name: 'Error', message: 'scripted' } })
+    this.process.release(this)
+  }
+
+  /** The host's lease ran out: nothing new is begun, and the supervisor is told. */
+  expire(): void {
+    if (this.aborted || this.over) return
+    this.say({ kind: 'lease_expired' })
+    this.abort()
+  }
+
+  /** Every signal of the attempt is aborted. What does not look at its signal runs on. */
+  abort(): void {
+    if (this.aborted || this.over) return
+    this.aborted = true
+    if (!this.started || !this.acting) return this.settle()
+    if (this.fate.ignoresSignal) {
+      this.process.wound('deaf_to_reset', this.lease.taskId)
+      return
+    }
+    this.process.at(this.process.fates.smallMs(), () => {
+      if (this.over) return
+      const step = this.script.steps[this.index]
+      if (this.acting && step !== undefined) this.setActing(false, step)
+      this.settle()
+    })
+  }
+
+  /** `reset_ok` once everything has settled. */
+  reset(): void {
+    this.asked = true
+    if (this.over) this.answer()
+    else this.abort()
+  }
+
+  private settle(): void {
+    if (this.over) return
+    this.over = true
+    this.process.release(this)
+    if (this.asked) this.answer()
+  }
+
+  private answer(): void {
+    const { fates } = this.process
+    if (fates.losesResetAnswer()) return this.process.wound('deaf_to_reset', this.lease.taskId)
+    if (fates.failsReset()) {
+      this.process.wound('deaf_to_reset', this.lease.taskId)
+      return this.say({ kind: 'reset_failed', error: { name: 'Error', message: 'scripted' } })
+    }
+    this.process.at(fates.smallMs(), () => this.say({ kind: 'reset_ok' }))
+  }
+
+  private setActing(on: boolean, step: StepScript): void {
+    this.acting = on
+    const { taskId, fence, replica, incarnation } = this.lease
+    this.process.trace.note({
+      kind: 'acting',
+      on,
+      taskId,
+      fence,
+      step: step.kind === 'step' ? step.name : '',
+      replica,
+      incarnation,
+    })
+  }
+
+  private say(said: Said): void {
+    const { taskId, fence } = this.lease
+    this.process.send({
+      ...said,
+      taskId,
+      fence,
+      replica: this.process.replica,
+      incarnation: this.process.incarnation,
+      atMs: this.process.nowMs(),
+    })
+  }
+}

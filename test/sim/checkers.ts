@@ -1,0 +1,35 @@
+import type { TaskId } from '../../src/model/ids.ts'
+import type { TaskView } from '../../src/model/task.ts'
+import { ActingChecker } from './checkers/acting.ts'
+import { checkEnd, EvidenceChecker } from './checkers/evidence.ts'
+import { LadderChecker } from './checkers/ladder.ts'
+import { LedgerChecker } from './checkers/ledger.ts'
+import { Places } from './checkers/places.ts'
+import { ReplicaChecker } from './checkers/replicas.ts'
+import { WrongKillChecker } from './checkers/wrong-kill.ts'
+import type { Scenario } from './scenario.ts'
+import type { Checker, Trace } from './trace.ts'
+
+export interface Checkers {
+  /** In the order in which they see an event. */
+  readonly all: readonly Checker[]
+  readonly end: (taskId: TaskId, task: TaskView | null) => void
+}
+
+export function createCheckers(trace: Trace, scenario: Scenario): Checkers {
+  const ledger = new LedgerChecker(trace)
+  const places = new Places(scenario.pools, ledger)
+  return {
+    all: [
+      // Before the ledger: they compare a batch with what was true before it.
+      new ActingChecker(trace, ledger),
+      new EvidenceChecker(trace, ledger, places),
+      new LadderChecker(trace, scenario.pools),
+      ledger,
+      places,
+      new ReplicaChecker(trace, ledger, scenario.pools),
+      new WrongKillChecker(trace, ledger, places),
+    ],
+    end: (taskId, task) => checkEnd(trace, scenario.pools, taskId, task),
+  }
+}

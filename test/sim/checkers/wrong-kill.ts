@@ -1,0 +1,82 @@
+import type { TaskId } from '../../../src/model/ids.ts'
+import type { Checker, ProcessName, Trace, TraceEvent, Wound } from '../trace.ts'
+import { keyOf } from './acting.ts'
+import type { LedgerChecker } from './ledger.ts'
+import type { Places } from './places.ts'
+
+/** A wound that has healed may still be answered for so long: the verdict was on its way, ms. */
+const healedExcuseMs = 15_000
+
+/**
+ * R7: nobody is ended or reset who is inside its deadlines. The simulator knows
+ * what is really wrong with whom; everything else needs a person's word, or a
+ * deadline of the submitter.
+ */
+export class WrongKillChecker implements Checker {
+  readonly rule = 'slow_is_not_dead'
+  readonly sees = ['wound', 'operator', 'effect', 'process', 'observed'] as const
+  private readonly trace: Trace
+  private readonly ledger: LedgerChecker
+  private readonly places: Places
+  /** What is wrong with each process now, and when something healed last. */
+  private readonly open = new Map<string, Set<Wound>>()
+  private readonly healedMs = new Map<string, number>()
+  private readonly excusedReplicas = new Set<string>()
+  private readonly excusedTasks = new Set<TaskId>()
+  private readonly gone = new Set<string>()
+
+  constructor(trace: Trace, ledger: LedgerChecker, places: Places) {
+    this.trace = trace
+    this.ledger = ledger
+    this.places = places
+  }
+
+  see(event: TraceEvent, atMs: number): void {
+    switch (event.kind) {
+      case 'wound':
+        this.wounded(event, atMs)
+        return
+      case 'process':
+        if (event.what === 'gone') this.gone.add(keyOf(event))
+        if (event.what === 'spawned') this.excusedReplicas.delete(event.replica)
+        return
+      case 'operator':
+        if ('replica' in event.command) this.excusedReplicas.add(event.command.replica)
+        if (event.command.kind === 'cancel') this.excusedTasks.add(event.command.taskId)
+        return
+      case 'observed':
+        // The host itself has given the attempt up.
+        if (event.observation.kind === 'lease_expired') this.excusedTasks.add(event.observation.taskId)
+        return
+      case 'effect':
+        if (event.effect.kind === 'terminate') this.terminated(event.effect, atMs)
+        else if (event.effect.kind === 'reset') this.reset(event.effect, atMs)
+        return
+      default:
+    }
+  }
+
+  private wounded(event: TraceEvent & { readonly kind: 'wound' }, atMs: number): void {
+    const key = keyOf(event)
+    const wounds = this.open.get(key) ?? new Set()
+    this.open.set(key, wounds)
+    if (!event.healed) wounds.add(event.wound)
+    else if (wounds.delete(event.wound)) this.healedMs.set(key, atMs)
+  }
+
+  private isExcused(name: ProcessName, atMs: number): boolean {
+    const key = keyOf(name)
+    const healedAgoMs = atMs - (this.healedMs.get(key) ?? Number.NEGATIVE_INFINITY)
+    return this.gone.has(key) || this.excusedReplicas.has(name.replica) || (this.open.get(key)?.size ?? 0) > 0 || healedAgoMs <= healedExcuseMs
+  }
+
+  private terminated(effect: ProcessName, atMs: number): void {
+    if (!this.isExcused(effect, atMs) && !this.places.mayBeRetired(effect.replica)) this.trace.violate(this.rule, `${keyOf(effect)} is terminated, and nothing is wrong with it`)
+  }
+
+  private reset(effect: ProcessName & { readonly taskId: TaskId; readonly reason: string }, atMs: number): void {
+    const deadlineMs = this.ledger.tasks.get(effect.taskId)?.deadlineMs ?? Number.POSITIVE_INFINITY
+    if (this.isExcused(effect, atMs) || this.excusedTasks.has(effect.taskId) || deadlineMs <= atMs) return
+    this.trace.violate(this.rule, `${effect.taskId} is taken from ${keyOf(effect)} (${effect.reason}), and nothing is wrong with it`)
+  }
+}

@@ -1,0 +1,210 @@
+import type { Batch, Committed } from '../../src/model/change.ts'
+import { PrunellaError } from '../../src/model/errors.ts'
+import type { Observation } from '../../src/model/observation.ts'
+import type { CheckResult } from '../../src/model/probe.ts'
+import type { Clock } from '../../src/port/clock.ts'
+import type { HostEffect, ProcessHost } from '../../src/port/process-host.ts'
+import type { Prober } from '../../src/port/prober.ts'
+import type { Store } from '../../src/port/store.ts'
+import { createInbox, type TickInbox } from '../../src/runtime/inbox.ts'
+import type { SimClock } from './clock.ts'
+import { type Machine, SimHost } from './host.ts'
+import type { MemoryStore } from './memory-store.ts'
+import type { ProcessObservation } from './process.ts'
+import type { Trace } from './trace.ts'
+
+/** What every supervisor of a simulation shares. */
+export interface Surroundings {
+  readonly clock: SimClock
+  readonly trace: Trace
+  readonly machine: Machine
+  readonly store: MemoryStore
+  /** Until when commits fail. */
+  failingUntilMs: number
+  /** Until when commits are slow, and how slow. */
+  slowUntilMs: number
+  slowMs: number
+  outageUntilMs: number
+  /** Something asynchronous was set going: promises must run before time does. */
+  stirred: boolean
+}
+
+/**
+ * One life of a supervisor: its own view of the clock, the store, the host and
+ * the inbox. It can die between any two of its calls, and be paused while the
+ * world goes on.
+ */
+export class Life {
+  readonly inbox: TickInbox
+  readonly store: Store
+  readonly host: ProcessHost
+  readonly prober: Prober
+  readonly clock: Clock
+  alive = true
+  paused = false
+  /** Calls until it dies; Infinity: it does not. */
+  callsLeft = Number.POSITIVE_INFINITY
+  private readonly world: Surroundings
+  private readonly onDeath: () => void
+  /** What waits for the pause to end: its timers, and frames in the pipes. */
+  private timers: (() => void)[] = []
+  private frames: ProcessObservation[] = []
+  private batchOnTheWay: Batch | null = null
+
+  constructor(world: Surroundings, onDeath: () => void) {
+    this.world = world
+    this.onDeath = onDeath
+    this.inbox = this.watched(createInbox())
+    this.clock = { nowMs: () => world.clock.nowMs(), sleepUntil: (atMs, signal) => this.sleep(atMs, signal) }
+    this.store = this.mortalStore(world.store)
+    const channel = { receive: (observation: ProcessObservation) => this.receive(observation) }
+    const host = new SimHost(world.machine, channel, (delayMs, fire) => this.later(delayMs, fire))
+    this.host = {
+      blindSpots: host.blindSpots,
+      logs: () => host.logs(),
+      close: () => host.close(),
+      killOrphans: (records) => (this.mayCall() ? host.killOrphans(records) : never()),
+      apply: (effect: HostEffect) => {
+        if (this.mayCall()) host.apply(effect)
+      },
+    }
+    this.prober = { check: () => this.probe() }
+  }
+
+  die(): void {
+    if (!this.alive) return
+    this.alive = false
+    this.paused = false
+    this.onDeath()
+  }
+
+  pause(): void {
+    this.paused = true
+    this.world.trace.note({ kind: 'supervisor', what: 'paused' })
+  }
+
+  /** Timers that have run out and frames that have come in meanwhile all turn up now, in one order or the other. */
+  wake(framesFirst: boolean): void {
+    if (!this.alive) return
+    this.paused = false
+    this.world.trace.note({ kind: 'supervisor', what: 'woke' })
+    const { timers, frames } = this
+    this.timers = []
+    this.frames = []
+    const read = (): void => {
+      for (const frame of frames) this.receive({ ...frame, atMs: this.world.clock.nowMs() })
+    }
+    if (framesFirst) read()
+    for (const fire of timers) this.later(0, fire)
+    if (!framesFirst) this.world.clock.after(1, read)
+  }
+
+  private receive(observation: ProcessObservation): void {
+    if (!this.alive) return
+    if (this.paused) this.frames.push(observation)
+    else this.inbox.push(observation)
+  }
+
+  private later(delayMs: number, fire: () => void): void {
+    this.world.clock.after(delayMs, () => {
+      if (!this.alive) return
+      this.world.stirred = true
+      if (this.paused) this.timers.push(fire)
+      else fire()
+    })
+  }
+
+  private sleep(atMs: number, signal: AbortSignal): Promise<void> {
+    const delayMs = atMs - this.world.clock.nowMs()
+    if (delayMs <= 0 || signal.aborted) return Promise.resolve()
+    return new Promise((resolve) => {
+      signal.addEventListener('abort', () => resolve(), { once: true })
+      if (Number.isFinite(delayMs)) this.later(delayMs, resolve)
+    })
+  }
+
+  /** Counts down to its death. False: it is dead, and the call is not made. */
+  private mayCall(): boolean {
+    if (!this.alive) return false
+    this.callsLeft -= 1
+    if (this.callsLeft > 0) return true
+    this.die()
+    return false
+  }
+
+  private watched(inbox: TickInbox): TickInbox {
+    const { trace } = this.world
+    const push = inbox.push.bind(inbox)
+    inbox.push = (observation: Observation) => {
+      if (!this.alive) return
+      trace.note({ kind: 'observed', observation })
+      push(observation)
+    }
+    return inbox
+  }
+
+  private probe(): Promise<CheckResult> {
+    const { world } = this
+    return new Promise((resolve) => {
+      this.later(20, () => resolve(world.clock.nowMs() < world.outageUntilMs ? { ok: false, reason: 'connection refused' } : { ok: true }))
+    })
+  }
+
+  /** Every method of the store, each a moment at which the supervisor may die: before it, or before its answer. */
+  private mortalStore(store: Store): Store {
+    const through = async <Answer>(call: () => Promise<Answer>): Promise<Answer> => {
+      if (!this.mayCall()) return never()
+      const answer = await call()
+      return this.mayCall() ? answer : never()
+    }
+    return {
+      takeOver: (nowMs) => through(() => store.takeOver(nowMs)),
+      submit: (tasks, queueLimit) => through(() => store.submit(tasks, queueLimit)),
+      commit: (batch) => through(() => this.commit(batch)),
+      retry: (taskId, input, nowMs) => through(() => store.retry(taskId, input, nowMs)),
+      resolve: (taskId, answer, nowMs) => through(() => store.resolve(taskId, answer, nowMs)),
+      task: (taskId) => through(() => store.task(taskId)),
+      tasks: (query) => through(() => store.tasks(query)),
+      overdue: (nowMs, limit) => through(() => store.overdue(nowMs, limit)),
+      incident: (id) => through(() => store.incident(id)),
+      incidents: (query) => through(() => store.incidents(query)),
+      audit: (limit) => through(() => store.audit(limit)),
+      depths: () => through(() => store.depths()),
+      prune: (keep) => through(() => store.prune(keep)),
+      close: () => Promise.resolve(),
+    }
+  }
+
+  private async commit(batch: Batch): Promise<Committed> {
+    const { world } = this
+    this.batchOnTheWay = batch
+    if (world.clock.nowMs() < world.slowUntilMs) await new Promise<void>((resolve) => this.later(world.slowMs, resolve))
+    if (world.clock.nowMs() < world.failingUntilMs) {
+      this.batchOnTheWay = null
+      world.store.returnLeases(batch)
+      world.trace.note({ kind: 'commit_failed', batch })
+      throw new PrunellaError('PRUNELLA_STORE_FAILED', 'simulated: the disk is full')
+    }
+    const result = await world.store.commit(batch)
+    this.batchOnTheWay = null
+    world.trace.note({ kind: 'committed', batch, result })
+    return result
+  }
+
+  /**
+   * What it had sent and nobody had answered when it died: its connection may
+   * still deliver that after the next supervisor has taken over. Only writes
+   * under a fence: those the store itself must refuse.
+   */
+  get lastWords(): Batch | null {
+    const batch = this.batchOnTheWay
+    if (batch === null) return null
+    const fenced = batch.decisions.filter((changes) => changes.some((change) => 'fence' in change)).map((changes) => changes.filter((change) => 'fence' in change))
+    return fenced.length === 0 ? null : { ...batch, decisions: fenced, claims: [] }
+  }
+}
+
+/** A dead supervisor's calls are never answered. */
+function never(): Promise<never> {
+  return new Promise(() => {})
+}

@@ -1,0 +1,67 @@
+import type { Json } from '../../src/model/json.ts'
+import type { CallKind } from '../../src/model/observation.ts'
+import type { RepeatWord } from '../../src/model/task.ts'
+
+/** One thing that a scripted task does. */
+export interface StepScript {
+  readonly name: string
+  readonly kind: CallKind
+  readonly ms: number
+  readonly repeat: RepeatWord
+  /** Says `progress` this often meanwhile, or null. */
+  readonly progressMs: number | null
+  readonly timeoutMs: number | null
+  /** Blocks the main thread, as `execSync` does: declared when it is a wait. */
+  readonly blocking: boolean
+}
+
+export type Poison = 'crash' | 'out_of_memory' | 'loop' | 'violation'
+
+/** What a task's input says it will do, so that every attempt plays the same piece. */
+export interface TaskScript {
+  readonly steps: readonly StepScript[]
+  /** `run()` rejects in the first so many attempts. */
+  readonly failures: number
+  /** Ends every process that runs it. */
+  readonly poison: Poison | null
+}
+
+export function toInput(script: TaskScript): Json {
+  return script as unknown as Json
+}
+
+export function fromInput(input: Json): TaskScript {
+  return input as unknown as TaskScript
+}
+
+/** What chance has in store for one execution of a step. */
+export interface StepFate {
+  /** Its promise never resolves. */
+  readonly stalls: boolean
+  /** It does not look at its signal: it settles only when it is done. */
+  readonly ignoresSignal: boolean
+  readonly rejects: boolean
+  /** Takes so many times as long. */
+  readonly slowness: number
+}
+
+export type StartFate =
+  | { readonly kind: 'ready'; readonly afterMs: number }
+  | { readonly kind: 'not_spawned' }
+  | { readonly kind: 'setup_failed'; readonly afterMs: number }
+  | { readonly kind: 'crashes'; readonly afterMs: number }
+  /** `setup` never ends. */
+  | { readonly kind: 'hangs' }
+
+/** What chance decides inside processes. After the faults are over it decides for the best. */
+export interface Fates {
+  readonly poisonWorks: boolean
+  start(): StartFate
+  step(): StepFate
+  /** Frames of a dead process that turn up late. */
+  haunts(): boolean
+  ignoresTerm(): boolean
+  losesResetAnswer(): boolean
+  failsReset(): boolean
+  smallMs(): number
+}

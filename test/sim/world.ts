@@ -1,0 +1,309 @@
+import type { ResolvedConfig } from '../../src/model/config.ts'
+import { PrunellaError } from '../../src/model/errors.ts'
+import type { OperatorCommand } from '../../src/model/observation.ts'
+import type { NodeDoor } from '../../src/port/node.ts'
+import { probeLoop } from '../../src/runtime/probing.ts'
+import { createSupervisor, type Supervisor } from '../../src/runtime/supervisor.ts'
+import { SimClock } from './clock.ts'
+import { createFates, Faults } from './faults.ts'
+import { Machine } from './host.ts'
+import { Life, type Surroundings } from './life.ts'
+import { createMemoryStore, type MemoryStore } from './memory-store.ts'
+import { silentLog, silentMeter } from './quiet.ts'
+import { createRandom, type SimRandom } from './random.ts'
+import { drawTask, type Scenario } from './scenario.ts'
+import { toInput } from './script.ts'
+import { Sink } from './sink.ts'
+import { Trace } from './trace.ts'
+
+/** Switches that plant a bug, so that we know the checkers look. */
+export interface Bugs {
+  readonly fenceNotChecked?: boolean
+  readonly leaseReturnedOutsideTransaction?: boolean
+  readonly oldIncarnationAccepted?: boolean
+}
+
+export interface WorldParts {
+  readonly seed: number
+  readonly scenario: Scenario
+  readonly bugs: Bugs
+  readonly keepsHash: boolean
+}
+
+/** Monday morning somewhere: simulated time looks like wall time. */
+const startMs = 1_700_000_000_000
+/** Turns of the promise queue before time goes on without the tick: it waits for something that takes time. */
+const promiseTurns = 200
+/** Turns after anything asynchronous was set going by a door or a timer. */
+const stirTurns = 40
+/** Ticks in one instant, above which the loop spins. */
+const ticksPerInstant = 50
+const sampleEveryTicks = 20
+
+/** One simulated installation over all the lives of its supervisor. */
+export class World {
+  readonly clock = new SimClock(startMs)
+  readonly trace: Trace
+  readonly sink: Sink
+  readonly machine: Machine
+  readonly store: MemoryStore
+  readonly faults: Faults
+  readonly acknowledged: string[] = []
+  ticks = 0
+  private readonly parts: WorldParts
+  private readonly random: SimRandom
+  private readonly around: Surroundings
+  private life: Life | null = null
+  private supervisor: Supervisor | null = null
+  private wakeAtMs = 0
+  private state: 'starting' | 'idle' | 'ticking' = 'starting'
+  private ticksNow = 0
+
+  constructor(parts: WorldParts) {
+    this.parts = parts
+    this.random = createRandom(parts.seed)
+    this.trace = new Trace(this.clock, parts.keepsHash)
+    this.sink = new Sink(this.trace)
+    const { scenario } = parts
+    const fates = createFates(scenario.chances, this.random.fork(), () => this.faults.over)
+    this.machine = new Machine({ clock: this.clock, trace: this.trace, sink: this.sink, fates, pools: scenario.pools })
+    this.store = createMemoryStore({ bugs: parts.bugs })
+    const { clock, trace, machine, store } = this
+    this.around = { clock, trace, machine, store, failingUntilMs: 0, slowUntilMs: 0, slowMs: 0, outageUntilMs: 0, stirred: false }
+    this.faults = new Faults(scenario, this.random.fork(), this.clock, {
+      machine,
+      taskIds: this.acknowledged,
+      crashSupervisor: (calls) => this.crashSupervisor(calls),
+      pauseSupervisor: (forMs, framesFirst) => this.pauseSupervisor(forMs, framesFirst),
+      breakStore: (forMs) => {
+        this.around.failingUntilMs = clock.nowMs() + forMs
+      },
+      slowStore: (forMs, eachMs) => {
+        this.around.slowUntilMs = clock.nowMs() + forMs
+        this.around.slowMs = eachMs
+      },
+      breakDependency: (forMs) => {
+        this.around.outageUntilMs = clock.nowMs() + forMs
+      },
+      operate: (command) => this.operate(command),
+    })
+    this.load(this.random.fork())
+    this.faults.begin()
+    this.beget()
+  }
+
+  /** Lets the world go on until `untilMs`, or until `isOver` says so between two moments. */
+  async run(untilMs: number, isOver: () => boolean = () => false): Promise<void> {
+    while (this.clock.nowMs() < untilMs && !isOver()) {
+      if (this.wantsTick()) this.beginTick()
+      if (this.state === 'ticking' || this.around.stirred) await this.settle()
+      if (this.wantsTick()) continue
+      const ownMs = this.state === 'idle' && this.life !== null && !this.life.paused ? this.wakeAtMs : Number.POSITIVE_INFINITY
+      const nextMs = Math.min(ownMs, this.clock.nextMs, untilMs)
+      if (nextMs > this.clock.nowMs()) this.ticksNow = 0
+      this.clock.advanceTo(nextMs)
+    }
+  }
+
+  /** From here on nothing goes wrong any more. */
+  stopFaults(): void {
+    this.faults.over = true
+    this.around.failingUntilMs = 0
+    this.around.slowUntilMs = 0
+    this.around.outageUntilMs = 0
+    if (this.life !== null) this.life.callsLeft = Number.POSITIVE_INFINITY
+    this.trace.note({ kind: 'faults_over' })
+  }
+
+  get door(): NodeDoor | null {
+    return this.life?.alive && !this.life.paused && this.state !== 'starting' ? (this.supervisor?.door ?? null) : null
+  }
+
+  operate(command: OperatorCommand): void {
+    const { door } = this
+    if (door === null) return
+    this.trace.note({ kind: 'operator', command })
+    this.stir(door.operate(command, 'somebody', 'simulated'))
+  }
+
+  /** What a person does once the trouble is over: releases, resumes, and answers held steps. */
+  async tidyUp(): Promise<void> {
+    const { door } = this
+    if (door === null) return
+    for (const replica of door.replicas()) if (replica.phase === 'quarantined') this.operate({ kind: 'release', replica: replica.name })
+    for (const pool of door.pools()) if (pool.hold !== null) this.operate({ kind: 'resume', pool: pool.name })
+    for (const { id } of (await this.store.tasks({ status: 'held', limit: 500 })).rows) {
+      this.trace.note({ kind: 'reopened', taskId: id, by: 'resolve' })
+      this.stir(door.resolve(id, { kind: 'repeat' }, 'somebody', 'simulated'))
+    }
+  }
+
+  private stir(promise: Promise<unknown>): void {
+    this.around.stirred = true
+    // A door may refuse with a code; anything else is a bug.
+    promise.catch((error: unknown) => {
+      if (!(error instanceof PrunellaError)) this.trace.violate('no_exceptions', `a door threw: ${String(error)}`)
+    })
+  }
+
+  // The supervisor's lives.
+
+  private beget(): void {
+    const { parts, around } = this
+    const life = new Life(around, () => this.buried(life))
+    this.life = life
+    this.state = 'starting'
+    this.trace.note({ kind: 'supervisor', what: 'born' })
+    const supervisor = createSupervisor({
+      config: configOf(parts.scenario),
+      clock: life.clock,
+      random: this.random.fork(),
+      store: life.store,
+      host: life.host,
+      prober: life.prober,
+      meter: silentMeter,
+      log: silentLog,
+      inbox: life.inbox,
+      ...(parts.bugs.oldIncarnationAccepted === true ? { isCurrent: () => true } : {}),
+    })
+    this.supervisor = supervisor
+    const begin = async (): Promise<void> => {
+      const inheritance = await life.store.takeOver(this.clock.nowMs())
+      this.trace.note({ kind: 'took_over', inheritance })
+      await supervisor.start(inheritance)
+      if (!life.alive) return
+      this.state = 'idle'
+      this.wakeAtMs = this.clock.nowMs()
+      this.trace.note({ kind: 'supervisor', what: 'started' })
+      const forEver = new AbortController().signal
+      for (const dependency of parts.scenario.dependencies) this.stir(probeLoop(dependency, life, forEver))
+    }
+    around.stirred = true
+    begin().catch((error: unknown) => this.fell(life, error))
+  }
+
+  private buried(life: Life): void {
+    if (this.life !== life) return
+    this.trace.note({ kind: 'supervisor', what: 'crashed' })
+    this.life = null
+    this.supervisor = null
+    this.state = 'starting'
+    this.machine.orphanAll()
+    const restartMs = this.random.between(50, 3_000)
+    this.clock.after(restartMs, () => this.beget())
+    const { lastWords } = life
+    if (lastWords === null) return
+    this.clock.after(restartMs + this.random.between(1, 2_000), async () => {
+      this.around.stirred = true
+      const result = await this.store.commit(lastWords)
+      this.trace.note({ kind: 'committed', batch: lastWords, result })
+    })
+  }
+
+  /** An exception that came out of the runtime: a finding, and for production the end of the process. */
+  private fell(life: Life, error: unknown): void {
+    if (!life.alive) return
+    this.trace.violate('no_exceptions', error instanceof Error ? (error.stack ?? error.message) : String(error))
+    life.die()
+  }
+
+  private crashSupervisor(calls: number): void {
+    if (this.life !== null && !this.life.paused) this.life.callsLeft = calls
+  }
+
+  private pauseSupervisor(forMs: number, framesFirst: boolean): void {
+    const { life } = this
+    // Only between two ticks: a pause inside one is noticed by `run`, which the simulation does not use.
+    if (life === null || life.paused || this.state !== 'idle') return
+    life.pause()
+    this.clock.after(forMs, () => life.wake(framesFirst))
+  }
+
+  // The tick.
+
+  private wantsTick(): boolean {
+    const { life } = this
+    return this.state === 'idle' && life !== null && !life.paused && (life.inbox.length > 0 || this.clock.nowMs() >= this.wakeAtMs)
+  }
+
+  private beginTick(): void {
+    const { life, supervisor } = this
+    if (life === null || supervisor === null) return
+    this.state = 'ticking'
+    this.ticks += 1
+    this.ticksNow += 1
+    if (this.ticksNow === ticksPerInstant) this.trace.violate('no_spinning', `${ticksPerInstant} ticks in one instant`)
+    supervisor.tick().then(
+      (wakeAtMs) => {
+        if (this.life !== life) return
+        this.state = 'idle'
+        // A loop that spins is reported once, and then slowed down so that the run ends.
+        this.wakeAtMs = this.ticksNow < ticksPerInstant ? wakeAtMs : this.clock.nowMs() + 1
+        if (this.ticks % sampleEveryTicks === 0) this.sample(supervisor)
+      },
+      (error: unknown) => this.fell(life, error),
+    )
+  }
+
+  private sample(supervisor: Supervisor): void {
+    const { lastSweepMs, lagMs } = supervisor.door.node()
+    this.trace.note({ kind: 'ticked', lastSweepMs, lagMs })
+  }
+
+  /** Lets promises run until the tick has returned, or waits for something that takes time. */
+  private async settle(): Promise<void> {
+    for (let turn = 0; turn < promiseTurns && (this.state === 'ticking' || this.around.stirred); turn++) {
+      if (this.around.stirred && turn >= stirTurns) this.around.stirred = false
+      await null
+    }
+  }
+
+  // The load.
+
+  private load(random: SimRandom): void {
+    const { scenario } = this.parts
+    let left = scenario.mostTasks
+    const submit = (): void => {
+      if (this.faults.over || left <= 0) return
+      const { door } = this
+      if (door !== null) {
+        const count = Math.min(left, random.chance(0.1) ? random.between(2, 30) : 1)
+        left -= count
+        this.submit(door, random, count)
+      }
+      this.clock.after(random.waitMs(scenario.submitMeanMs), submit)
+    }
+    this.clock.after(random.waitMs(scenario.submitMeanMs), submit)
+  }
+
+  private submit(door: NodeDoor, random: SimRandom, count: number): void {
+    const { scenario } = this.parts
+    const tasks = Array.from({ length: count }, () => ({
+      input: toInput(drawTask(random, scenario.chances)),
+      priority: random.between(-2, 2),
+      ...(random.chance(0.1) ? { delayMs: random.between(1, 20_000) } : {}),
+      ...(random.chance(0.05) ? { deadlineMs: this.clock.nowMs() + random.between(1_000, 120_000) } : {}),
+      ...(random.chance(0.2) ? { idempotencyKey: `key-${random.between(1, 40)}` } : {}),
+    }))
+    const acknowledge = async (): Promise<void> => {
+      const outcomes = await door.submit(random.pick(scenario.pools).name, tasks)
+      this.trace.note({ kind: 'submitted', outcomes })
+      for (const outcome of outcomes) if (outcome.kind === 'created') this.acknowledged.push(outcome.id)
+    }
+    this.stir(acknowledge())
+  }
+}
+
+function configOf(scenario: Scenario): ResolvedConfig {
+  return {
+    root: '/',
+    stateFolder: '/state',
+    store: { kind: 'sqlite', path: '/state/state.db' },
+    http: { host: '127.0.0.1', port: 0 },
+    dependencies: scenario.dependencies,
+    pools: scenario.pools,
+    shutdownMs: 30_000,
+    secrets: [],
+    warnings: [],
+  }
+}
