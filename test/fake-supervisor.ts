@@ -69,7 +69,7 @@ export class FakeSupervisor {
   }
 
   adopt(changes: Partial<Extract<SupervisorFrame, { readonly type: 'adopt' }>> = {}): this {
-    const { concurrency = 1, pulseMs = 1_000 } = this.#options
+    const { concurrency = 1, pulseMs = 60_000 } = this.#options
     const who = { protocol: protocolVersion, pool: 'pool', replica: 'pool/0', incarnation: 4 }
     return this.send({ type: 'adopt', ...who, pulseMs, concurrency, resetMs: 5_000, ...changes })
   }

@@ -23,14 +23,25 @@ export interface TestNode {
 
 const folders: string[] = []
 
-/** A node with real processes and a real store below the temporary directory; no port. */
-export async function testNode(config: PrunellaConfig, folder?: string): Promise<TestNode> {
+/**
+ * A node with real processes and a real store below the temporary directory; no port.
+ *
+ * @param probeEveryMs  Checks of dependencies come this often, where the default of 30 s is too long to wait for.
+ */
+export async function testNode(config: PrunellaConfig, folder?: string, probeEveryMs?: number): Promise<TestNode> {
   const root = folder ?? (await mkdtemp(join(tmpdir(), 'prunella-test-')))
   if (folder === undefined) folders.push(root)
   const lines: string[] = []
   const write = (_facts: unknown, message: string) => lines.push(message)
   const context = { root, stateFolder: join(root, '.prunella'), env: {}, fileExists: () => true }
-  const resolved = resolveConfig({ shutdown: '3s', ...config }, context)
+  const asked = resolveConfig({ shutdown: '3s', ...config }, context)
+  const resolved =
+    probeEveryMs === undefined
+      ? asked
+      : {
+          ...asked,
+          dependencies: asked.dependencies.map((one) => ({ ...one, probe: { ...one.probe, periodMs: probeEveryMs } })),
+        }
   const node = await startNode(resolved, { token: null, log: { info: write, warn: write, error: write } })
   const { door } = node
   return {

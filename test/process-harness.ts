@@ -1,8 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { fileURLToPath } from 'node:url'
 import { createClock } from '../src/io/clock.ts'
 import { createProcessHost, type ProcessHostOptions } from '../src/io/process/host.ts'
@@ -82,6 +81,15 @@ export interface Harness {
 
 export const replica: ReplicaName = 'pool/0'
 
+export const isRoot = process.getuid?.() === 0
+
+const started: Harness[] = []
+
+/** For `afterEach`: ends every host of the test, with what it runs. */
+export async function closeHosts(): Promise<void> {
+  await Promise.all(started.splice(0).map((harness) => harness.close()))
+}
+
 export function startHost(pools: readonly PoolSpec[], changes: Partial<ProcessHostOptions> = {}): Harness {
   const workFolder = changes.workFolder ?? mkdtempSync(join(tmpdir(), 'prunella-host-'))
   chmodSync(workFolder, 0o711) // A replica's own user must pass it.
@@ -110,7 +118,7 @@ export function startHost(pools: readonly PoolSpec[], changes: Partial<ProcessHo
     ...changes,
   })
   const pool = pools[0]?.name ?? ''
-  return {
+  const harness: Harness = {
     host,
     workFolder,
     storeId,
@@ -144,6 +152,8 @@ export function startHost(pools: readonly PoolSpec[], changes: Partial<ProcessHo
       if (changes.workFolder === undefined) rmSync(workFolder, { recursive: true, force: true })
     },
   }
+  started.push(harness)
+  return harness
 }
 
 export function leaseOf(pool: string, taskId: string, input: Lease['input'], fence: number): Lease {
@@ -165,20 +175,62 @@ export function leaseOf(pool: string, taskId: string, input: Lease['input'], fen
   }
 }
 
-/** Watches this process while `work` runs: the longest gap of its loop, and how much memory it grew at most. */
-export async function measured<T>(work: () => Promise<T>): Promise<{ value: T; gapMs: number; grownBytes: number }> {
+/**
+ * Watches this process while `work` runs: how much memory it grew at most, and the longest time its loop was busy
+ * without a turn. Time in which the machine ran somebody else is not counted: the bound is on our own work.
+ */
+export async function measured<T>(
+  work: () => Promise<T>,
+): Promise<{ readonly value: T; readonly gapMs: number; readonly grownBytes: number }> {
   const before = process.memoryUsage.rss()
   let peak = before
-  const delay = monitorEventLoopDelay({ resolution: 1 })
+  let gapMs = 0
+  let atMs = performance.now()
+  let cpu = process.cpuUsage()
   const timer = setInterval(() => {
+    const used = process.cpuUsage(cpu)
+    gapMs = Math.max(gapMs, Math.min(performance.now() - atMs, (used.user + used.system) / 1_000))
     peak = Math.max(peak, process.memoryUsage.rss())
-  }, 20)
-  delay.enable()
+    atMs = performance.now()
+    cpu = process.cpuUsage()
+  }, 1)
   try {
     const value = await work()
-    return { value, gapMs: delay.max / 1e6, grownBytes: peak - before }
+    return { value, gapMs, grownBytes: peak - before }
   } finally {
-    delay.disable()
     clearInterval(timer)
   }
+}
+
+export const terminate = (graceMs: number, incarnation = 1) =>
+  ({ kind: 'terminate', replica, incarnation, graceMs }) as const
+
+/** One look at the replica from outside. */
+export function lookAt(on: Harness) {
+  const from = on.observations.length
+  on.apply({ kind: 'look', replica, incarnation: 1 })
+  return until(() => on.observations.slice(from).find((seen) => seen.kind === 'looked')?.look, {
+    timeoutMs: 2_000,
+    what: 'a look',
+  })
+}
+
+/** Whether a process runs; a zombie does not. */
+export function alive(pid: number): boolean {
+  try {
+    return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
+  } catch {
+    return false
+  }
+}
+
+/** Processes with `text` in their environment. */
+export function carriers(text: string): readonly string[] {
+  return readdirSync('/proc').filter((pid) => {
+    try {
+      return /^\d+$/.test(pid) && alive(Number(pid)) && readFileSync(`/proc/${pid}/environ`, 'utf8').includes(text)
+    } catch {
+      return false
+    }
+  })
 }

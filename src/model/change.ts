@@ -111,6 +111,8 @@ export interface PoolRecord {
   readonly pool: PoolName
   readonly wanted: number
   readonly hold: PoolHold | null
+  /** Highest incarnation of a place that is gone: a new place of its name starts above. */
+  readonly incarnationFloor: number
 }
 
 export interface PoolHold {

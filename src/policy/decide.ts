@@ -5,13 +5,14 @@ import type { AttemptRow, ReplicaRow } from '../model/rows.ts'
 import { askToReset, revokeAttempt } from './attempts.ts'
 import { judgeProgress } from './detect/stall.ts'
 import { ask, probeWakeMs, timedOut } from './health/probe.ts'
-import { isSilent, judgePulse } from './health/pulse.ts'
+import { judgePulse } from './health/pulse.ts'
 import { close } from './incident.ts'
 import { poolSpawnTimeMs } from './intensity.ts'
 import { Draft, type Outcome, type View } from './outcome.ts'
 import { isCanary } from './pool-hold.ts'
 import { condemn, startFailed } from './react.ts'
 import { noticePhase, onFault, terminate } from './recover.ts'
+import { resetLater, standsStill } from './reset.ts'
 import { recordOf } from './rows.ts'
 
 /** How long the inspector may take to say where a process is stuck, before it is killed without. */
@@ -160,10 +161,7 @@ function decideAttempts(view: View): Decided {
       // A drain with an end takes along whoever has not let go by then: that is no new fault.
       if (draining !== null && Number.isFinite(draining.untilMs)) continue
       const dueMs = attempt.phase.untilMs + lagMs
-      if (nowMs >= dueMs)
-        return now(
-          isSilent(view.replica, spec.pulse, nowMs, lagMs) ? resetLater(view, attempt) : resetTimedOut(view, attempt),
-        )
+      if (nowMs >= dueMs) return now(standsStill(view) ? resetLater(view, attempt) : resetTimedOut(view, attempt))
       wakeAtMs = Math.min(wakeAtMs, dueMs)
       continue
     }
@@ -195,15 +193,6 @@ function endInDrain(view: View, attempt: AttemptRow, evidence: readonly string[]
   const ending = { outcome: 'stalled', counted: true, lost: false, error, evidence, finish: null } as const
   revokeAttempt(draft, attempt, ending, view.nowMs + view.spec.recovery.resetMs)
   askToReset(draft, view, attempt, error.message)
-  return draft.finish()
-}
-
-/** A silent main loop cannot answer a reset: the pulse watch judges it, and the clock of the reset stands (R7). */
-function resetLater(view: View, attempt: AttemptRow): Outcome {
-  const draft = new Draft()
-  if (attempt.phase.kind === 'returning') {
-    draft.setAttempt({ ...attempt, phase: { ...attempt.phase, untilMs: view.nowMs + view.spec.recovery.resetMs } })
-  }
   return draft.finish()
 }
 

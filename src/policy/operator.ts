@@ -9,7 +9,7 @@ import { act, askForReview, close, openIncident, recover, worsen } from './incid
 import { Draft, type Outcome, type View } from './outcome.ts'
 import { resumePool } from './pool-hold.ts'
 import { noticePhase, terminate } from './recover.ts'
-import { recordOf } from './rows.ts'
+import { poolRecordOf, recordOf } from './rows.ts'
 
 export type ReplicaCommand = Extract<OperatorCommand, { readonly replica: string }>
 export type PoolCommand = Extract<OperatorCommand, { readonly pool: string }>
@@ -195,7 +195,7 @@ export function onPoolCommand(
       return refuse(request, `pool ${pool.name} may have ${min} to ${max} replicas, got ${command.replicas}`)
     const next: PoolRow = { ...pool, wanted: command.replicas }
     draft.pool = next
-    draft.change({ kind: 'pool', record: { pool: pool.name, wanted: next.wanted, hold: next.hold } })
+    draft.change({ kind: 'pool', record: poolRecordOf(draft.pool) })
     draft.notice({ kind: 'pool', pool: pool.name, text: `scaled to ${next.wanted} by ${request.who}`, atMs: nowMs })
     return answer(
       draft,
@@ -222,7 +222,7 @@ export function onPoolCommand(
     incidentId: null,
   } as const
   draft.pool = { ...pool, hold }
-  draft.change({ kind: 'pool', record: { pool: pool.name, wanted: pool.wanted, hold } })
+  draft.change({ kind: 'pool', record: poolRecordOf(draft.pool) })
   draft.notice({ kind: 'pool', pool: pool.name, text: `held by ${hold.reason}`, atMs: nowMs })
   return answer(
     draft,

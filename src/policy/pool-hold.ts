@@ -2,6 +2,7 @@ import type { PoolHold } from '../model/change.ts'
 import type { Fault } from '../model/fault.ts'
 import { act, close, openIncident, recover } from './incident.ts'
 import type { Draft, View } from './outcome.ts'
+import { poolRecordOf } from './rows.ts'
 
 /** Starts in a row that failed, after which the agent itself is suspected (a bad build): three, as for poison. */
 export const failedStartsBeforeHold = 3
@@ -37,7 +38,7 @@ export function holdPool(draft: Draft, view: View, reason: string): void {
   const hold: PoolHold = { cause: 'defective_agent', sinceMs: nowMs, reason, incidentId: incident.id }
   draft.pool = { ...pool, hold }
   draft.setIncident(incident)
-  draft.change({ kind: 'incident', incident }, { kind: 'pool', record: { pool: pool.name, wanted: pool.wanted, hold } })
+  draft.change({ kind: 'incident', incident }, { kind: 'pool', record: poolRecordOf(draft.pool) })
   draft.notice(
     { kind: 'incident', incident, severity: 'critical', change: 'opened', atMs: nowMs },
     {
@@ -67,7 +68,7 @@ export function resumePool(draft: Draft, view: Pick<View, 'pool' | 'nowMs' | 'in
   if (pool.hold === null) return
   const { nowMs } = view
   draft.pool = { ...pool, hold: null, failedStarts: 0 }
-  draft.change({ kind: 'pool', record: { pool: pool.name, wanted: pool.wanted, hold: null } })
+  draft.change({ kind: 'pool', record: poolRecordOf(draft.pool) })
   draft.notice({ kind: 'pool', pool: pool.name, text: `resumed: ${text}`, atMs: nowMs })
   const incident = pool.hold.incidentId === null ? undefined : view.incidents.get(pool.hold.incidentId)
   if (incident === undefined) return

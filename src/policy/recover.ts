@@ -11,7 +11,7 @@ import { act, askForReview, close, incidentId, note, openIncident, reattribute, 
 import { spawnTimeMs } from './intensity.ts'
 import { Draft, type Outcome, type View } from './outcome.ts'
 import { failedStartsBeforeHold, holdPool } from './pool-hold.ts'
-import { recordOf } from './rows.ts'
+import { poolRecordOf, recordOf } from './rows.ts'
 
 /** SIGKILL has two seconds to show; then we go on without the exit. One more for the message to arrive. */
 const killConfirmMs = 3_000
@@ -297,7 +297,7 @@ export function forget(draft: Draft, pool: PoolRow, row: ReplicaRow, atMs: numbe
   const current = draft.pool ?? pool
   draft.pool = { ...current, incarnationFloor: Math.max(current.incarnationFloor, row.incarnation) }
   draft.removed.push(row.name)
-  draft.change({ kind: 'forget_replica', replica: row.name })
+  draft.change({ kind: 'forget_replica', replica: row.name }, { kind: 'pool', record: poolRecordOf(draft.pool) })
   const { name, incarnation } = row
   draft.notice({ kind: 'replica', replica: name, pool: row.pool, phase: 'removed', incarnation, atMs })
 }

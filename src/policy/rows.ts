@@ -1,4 +1,4 @@
-import type { ReplicaRecord } from '../model/change.ts'
+import type { PoolRecord, ReplicaRecord } from '../model/change.ts'
 import { replicaName } from '../model/ids.ts'
 import type { PoolSpec } from '../model/pool.ts'
 import type { ProbeSpec } from '../model/probe.ts'
@@ -51,7 +51,11 @@ export function newPool(spec: PoolSpec): PoolRow {
   }
 }
 
-/** What outlives the supervisor. */
+/** What outlives the supervisor, of a pool and of a replica. */
+export function poolRecordOf({ name, wanted, hold, incarnationFloor }: PoolRow): PoolRecord {
+  return { pool: name, wanted, hold, incarnationFloor }
+}
+
 export function recordOf(row: ReplicaRow): ReplicaRecord {
   return {
     name: row.name,

@@ -50,7 +50,13 @@ function poolOf(spec: PoolSpec, left: Inheritance): PoolRow {
   if (record === undefined) return pool
   // A defective agent gets a fresh chance: people restart a node to bring a new build.
   const hold = record.hold?.cause === 'operator' ? record.hold : null
-  return { ...pool, hold, wanted: Math.min(spec.replicas.max, Math.max(spec.replicas.min, record.wanted)) }
+  const { incarnationFloor } = record
+  return {
+    ...pool,
+    hold,
+    incarnationFloor,
+    wanted: Math.min(spec.replicas.max, Math.max(spec.replicas.min, record.wanted)),
+  }
 }
 
 function returned(lease: InheritedLease, nowMs: number): Decision {

@@ -82,6 +82,7 @@ export interface Store {
   /** Newest first. */
   incidents(query: IncidentQuery): Promise<Page<Incident>>
   audit(limit: number): Promise<readonly AuditRow[]>
+  /** Of every pool that has a task which is not final. */
   depths(): Promise<Readonly<Record<PoolName, QueueDepth>>>
 
   /** Deletes finished tasks and closed incidents beyond the limits, a bounded number a call. Returns how many. */

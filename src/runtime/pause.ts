@@ -24,9 +24,15 @@ export class PauseWatch {
       this.expectedMs = nowMs
       return lateMs
     }
+    this.lagged(lateMs, nowMs)
+    return 0
+  }
+
+  /** A turn that took `lateMs`, e.g. by a slow disk: what it decided was carried out, and heard, so much later. */
+  lagged(lateMs: number, nowMs: number): void {
+    if (lateMs < 1) return
     this.lags = this.lags.filter((lag) => nowMs - lag.atMs < memoryMs && lag.lagMs > lateMs)
     this.lags.push({ atMs: nowMs, lagMs: lateMs })
-    return 0
   }
 
   /** When the loop means to run next. */

@@ -12,6 +12,7 @@ import { foldAttempt, foldReplica } from '../policy/observe.ts'
 import { onCancel, onPoolCommand, onReplicaCommand, type PoolCommand, type ReplicaCommand } from '../policy/operator.ts'
 import type { Decision, Outcome } from '../policy/outcome.ts'
 import { onAttempt, onReplica } from '../policy/react.ts'
+import { resetsAfterSilence } from '../policy/reset.ts'
 import { overdue, shutDown } from '../policy/shutdown.ts'
 import { decideSize } from '../policy/size.ts'
 import type { Clock } from '../port/clock.ts'
@@ -85,7 +86,9 @@ export class Tick {
     }
     this.lastSweepMs = nowMs
     const wakeAtMs = inbox.length > 0 ? nowMs : this.wakeAtMs()
-    pause.expect(Math.max(wakeAtMs, clock.nowMs()))
+    const endedMs = clock.nowMs()
+    pause.lagged(endedMs - nowMs, endedMs)
+    pause.expect(Math.max(wakeAtMs, endedMs))
     return wakeAtMs
   }
 
@@ -169,7 +172,11 @@ export class Tick {
       if (observation.kind !== 'pulse') tables.wakesMs.set(row.name, Number.NEGATIVE_INFINITY)
       if (observation.kind === 'checked' || isSilent(row, spec.pulse, nowMs, 0)) tables.dirtyPools.add(row.pool)
     }
-    const outcome = onReplica(tables.view(folded, nowMs, this.lagMs(nowMs)), observation)
+    const view = tables.view(folded, nowMs, this.lagMs(nowMs))
+    const outcome =
+      observation.kind === 'pulse'
+        ? resetsAfterSilence(view, folded.pulse.lastMs - row.pulse.lastMs)
+        : onReplica(view, observation)
     if (outcome !== null) this.take(outcome)
   }
 

@@ -154,7 +154,12 @@ export function storeDecisions(store: () => Store): void {
       await decide(store(), [{ kind: 'refund', taskId: 'a', attempts: 9, losses: 9 }])
       await decide(store(), [end(lease, { counted: false, next: queuedNext })])
       // No longer suspect: a busy replica may have it.
-      expect(await leaseOne(store(), { idle: false })).toMatchObject({ countedAttempts: 0, lostReplicas: [] })
+      const again = await leaseOne(store(), { idle: false })
+      expect(again).toMatchObject({ countedAttempts: 0, lostReplicas: [] })
+      await decide(store(), [end(again, { counted: false, next: queuedNext })])
+      const last = await leaseOne(store())
+      await decide(store(), [end(last)], [{ kind: 'refund', taskId: 'a', attempts: 1, losses: 0 }])
+      expect(await store().task('a')).toMatchObject({ status: 'done', countedAttempts: 0, output: { ok: true } })
       const gone = { kind: 'refund', taskId: 'nobody', attempts: 1, losses: 0 } as const
       expect(await decide(store(), [gone, { kind: 'incident', incident: newIncident('i') }])).toEqual(['applied'])
       expect(await store().incident('i')).not.toBeNull()

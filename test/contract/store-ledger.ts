@@ -27,6 +27,7 @@ const replica: ReplicaRecord = {
 const pool: PoolRecord = {
   pool: 'p',
   wanted: 3,
+  incarnationFloor: 4,
   hold: { cause: 'operator', sinceMs: startMs, reason: 'maintenance', incidentId: null },
 }
 

@@ -1,10 +1,10 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { limits } from '../../src/model/limits.ts'
-import { type Harness, leaseOf, measured, poolSpec, replica, startHost } from '../process-harness.ts'
+import { closeHosts, type Harness, leaseOf, measured, poolSpec, replica, startHost } from '../process-harness.ts'
 import { until } from '../until.ts'
 
 let on: Harness
-afterEach(() => on.close())
+afterEach(closeHosts)
 
 const mebibyte = 1024 * 1024
 const gapMaxMs = 250

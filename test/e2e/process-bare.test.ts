@@ -1,10 +1,10 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Observation } from '../../src/model/observation.ts'
-import { bareAgent, type Harness, poolSpec, replica, startHost } from '../process-harness.ts'
+import { bareAgent, closeHosts, type Harness, lookAt, poolSpec, replica, startHost } from '../process-harness.ts'
 import { until } from '../until.ts'
 
 let on: Harness
-afterEach(() => on.close())
+afterEach(closeHosts)
 
 const bare = (script: string, concurrency = 1) => poolSpec('', { agent: bareAgent('sh', '-c', script), concurrency })
 const begin = async (script: string, concurrency = 1) => {
@@ -115,23 +115,13 @@ describe('a command without protocol', () => {
   test('stopped, its pulse stops and it is seen as stopped', async () => {
     await begin('echo $$ >&2; kill -STOP $$; sleep 60')
     on.dispatch('t1', null)
-    const state = async () => {
-      const from = on.observations.length
-      on.apply({ kind: 'look', replica, incarnation: 1 })
-      return until(() => on.observations.slice(from).find((seen) => seen.kind === 'looked')?.look.state, {
-        timeoutMs: 2_000,
-        what: 'a look',
-      })
-    }
-    await until(async () => (await state()) === 'T', { timeoutMs: 5_000, what: 'a stopped process' })
-    const pulses = () => on.observations.filter(({ kind }) => kind === 'pulse').length
-    const before = pulses()
-    const looks = Array.from({ length: 40 }, () => state)
-    for (const look of looks) {
-      await look()
-      await new Promise((resolve) => setTimeout(resolve, 10))
-    }
-    expect(pulses()).toBe(before)
+    await until(async () => (await lookAt(on)).state === 'T', { timeoutMs: 5_000, what: 'a stopped process' })
+    const pulses = (name: string) =>
+      on.observations.filter((seen) => seen.kind === 'pulse' && seen.replica === name).length
+    const before = pulses(replica)
+    on.spawn(1, 'pool/1')
+    await until(() => pulses('pool/1') >= 5, { timeoutMs: 5_000, what: 'five pulses of an idle neighbour' })
+    expect(pulses(replica)).toBe(before)
   })
 
   test('a command that is not there', async () => {

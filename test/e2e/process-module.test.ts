@@ -3,14 +3,14 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, expect, test } from 'vitest'
 import { ownBootFile } from '../../src/io/process/strip.ts'
-import { type Harness, moduleAgent, poolSpec, replica, startHost } from '../process-harness.ts'
+import { closeHosts, type Harness, moduleAgent, poolSpec, replica, startHost } from '../process-harness.ts'
 import { until } from '../until.ts'
 
 const agentFile = fileURLToPath(new URL('../fixtures/agents/greeter.ts', import.meta.url))
 const importedFile = fileURLToPath(new URL('../fixtures/greet.ts', import.meta.url))
 
 let on: Harness
-afterEach(() => on.close())
+afterEach(closeHosts)
 
 interface Index {
   readonly [path: string]: { readonly mtimeMs: number; readonly file: string }

@@ -4,8 +4,7 @@ import type { SimClock } from './clock.ts'
 import type { Machine } from './host.ts'
 import type { SimProcess } from './process.ts'
 import type { SimRandom } from './random.ts'
-import type { FaultName, Scenario } from './scenario.ts'
-import type { Chances } from './scenario.ts'
+import type { Chances, FaultName, Scenario } from './scenario.ts'
 import type { Fates, StartFate, StepFate } from './script.ts'
 
 /** What faults are done to. */
@@ -67,7 +66,13 @@ export class Faults {
     }
   }
 
-  private hurt(name: Exclude<FaultName, 'supervisor_crash' | 'supervisor_pause' | 'store_failure' | 'store_slow' | 'outage' | 'operator'>, random: SimRandom): void {
+  private hurt(
+    name: Exclude<
+      FaultName,
+      'supervisor_crash' | 'supervisor_pause' | 'store_failure' | 'store_slow' | 'outage' | 'operator'
+    >,
+    random: SimRandom,
+  ): void {
     const candidates = this.victims.machine.alive.filter((process) => process.phase !== 'booting')
     if (candidates.length === 0) return
     const process = random.pick(candidates)
@@ -107,7 +112,17 @@ export class Faults {
   private command(random: SimRandom): OperatorCommand {
     const pool = random.pick(this.scenario.pools)
     const replica = `${pool.name}/${random.between(0, pool.replicas.max)}` as const
-    const kind = random.pick(['restart', 'restart', 'drain', 'quarantine', 'release', 'hold', 'resume', 'cancel', 'cancel'] as const)
+    const kind = random.pick([
+      'restart',
+      'restart',
+      'drain',
+      'quarantine',
+      'release',
+      'hold',
+      'resume',
+      'cancel',
+      'cancel',
+    ] as const)
     switch (kind) {
       case 'restart':
         return { kind, replica, rung: random.pick(['soft', 'hard']) }
@@ -136,7 +151,12 @@ export function createFates(chances: Chances, random: SimRandom, isOver: () => b
     start(): StartFate {
       const afterMs = random.between(50, 3_000)
       if (!unlucky(chances.startFails)) return { kind: 'ready', afterMs }
-      return random.pick<StartFate>([{ kind: 'not_spawned' }, { kind: 'setup_failed', afterMs }, { kind: 'crashes', afterMs }, { kind: 'hangs' }])
+      return random.pick<StartFate>([
+        { kind: 'not_spawned' },
+        { kind: 'setup_failed', afterMs },
+        { kind: 'crashes', afterMs },
+        { kind: 'hangs' },
+      ])
     },
     step(): StepFate {
       return {

@@ -50,7 +50,13 @@ export class Machine {
       this.alive.splice(this.alive.indexOf(gone), 1)
       if (fates.haunts()) this.haunt(gone, channel)
     }
-    const process = new SimProcess({ clock, trace, sink, fates, onGone }, pool, { replica, incarnation }, ++this.pids, channel)
+    const process = new SimProcess(
+      { clock, trace, sink, fates, onGone },
+      pool,
+      { replica, incarnation },
+      ++this.pids,
+      channel,
+    )
     this.alive.push(process)
     return process
   }
@@ -59,7 +65,10 @@ export class Machine {
   private haunt(gone: SimProcess, channel: Channel): void {
     const { clock, fates } = this.parts
     let delayMs = 0
-    const late: readonly ProcessObservation[] = [...gone.sent, { kind: 'pulse', lagMs: 0, replica: gone.replica, incarnation: gone.incarnation, atMs: 0 }]
+    const late: readonly ProcessObservation[] = [
+      ...gone.sent,
+      { kind: 'pulse', lagMs: 0, replica: gone.replica, incarnation: gone.incarnation, atMs: 0 },
+    ]
     for (const observation of late) {
       delayMs += fates.smallMs() * 10
       clock.after(delayMs, () => channel.receive({ ...observation, atMs: clock.nowMs() }))
@@ -104,7 +113,9 @@ export class SimHost implements ProcessHost {
     return Promise.resolve()
   }
 
-  killOrphans(_records: readonly ReplicaRecord[]): Promise<{ readonly killed: number; readonly remaining: readonly number[] }> {
+  killOrphans(
+    _records: readonly ReplicaRecord[],
+  ): Promise<{ readonly killed: number; readonly remaining: readonly number[] }> {
     const { machine } = this
     const count = machine.orphans.length
     machine.killOrphans()
@@ -113,7 +124,13 @@ export class SimHost implements ProcessHost {
       const poll = (): void => {
         const { orphans } = machine
         if (orphans.length > 0 && machine.parts.clock.nowMs() < untilMs) return this.later(20, poll)
-        for (const orphan of orphans) machine.parts.trace.note({ kind: 'process', what: 'given_up', replica: orphan.replica, incarnation: orphan.incarnation })
+        for (const orphan of orphans)
+          machine.parts.trace.note({
+            kind: 'process',
+            what: 'given_up',
+            replica: orphan.replica,
+            incarnation: orphan.incarnation,
+          })
         resolve({ killed: count - orphans.length, remaining: orphans.map((orphan) => orphan.pid) })
       }
       poll()
@@ -131,7 +148,9 @@ export class SimHost implements ProcessHost {
       case 'dispatch':
         return process.hear(effect.leaseMs, () => process.dispatch(effect.lease))
       case 'ack':
-        return process.hear(process.pool.leaseMs, () => process.acknowledge(effect.taskId, effect.fence, effect.call, effect.phase, effect.accepted))
+        return process.hear(process.pool.leaseMs, () =>
+          process.acknowledge(effect.taskId, effect.fence, effect.call, effect.phase, effect.accepted),
+        )
       case 'reset':
         return process.hear(process.pool.leaseMs, () => process.reset(effect.taskId, effect.fence))
       case 'lease':
@@ -139,11 +158,15 @@ export class SimHost implements ProcessHost {
       case 'ping':
         return process.hear(process.pool.leaseMs, () => this.answer(process, { kind: 'pong', ping: effect.ping }))
       case 'check':
-        return process.hear(process.pool.leaseMs, () => this.answer(process, { kind: 'checked', probe: effect.probe, results: {} }))
+        return process.hear(process.pool.leaseMs, () =>
+          this.answer(process, { kind: 'checked', probe: effect.probe, results: {} }),
+        )
       case 'look':
         return this.later(lookMs, () => this.answer(process, { kind: 'looked', look: process.look() }))
       case 'capture_stack':
-        return this.later(stackMs, () => this.answer(process, { kind: 'stack', frames: process.isStuck ? ['spin (agent.ts:12)'] : [] }))
+        return this.later(stackMs, () =>
+          this.answer(process, { kind: 'stack', frames: process.isStuck ? ['spin (agent.ts:12)'] : [] }),
+        )
       default:
         return assertNever(effect)
     }

@@ -3,8 +3,8 @@ import { PrunellaError } from '../../src/model/errors.ts'
 import type { Observation } from '../../src/model/observation.ts'
 import type { CheckResult } from '../../src/model/probe.ts'
 import type { Clock } from '../../src/port/clock.ts'
-import type { HostEffect, ProcessHost } from '../../src/port/process-host.ts'
 import type { Prober } from '../../src/port/prober.ts'
+import type { HostEffect, ProcessHost } from '../../src/port/process-host.ts'
 import type { Store } from '../../src/port/store.ts'
 import { createInbox, type TickInbox } from '../../src/runtime/inbox.ts'
 import type { SimClock } from './clock.ts'
@@ -49,7 +49,7 @@ export class Life {
   /** What waits for the pause to end: its timers, and frames in the pipes. */
   private timers: (() => void)[] = []
   private frames: ProcessObservation[] = []
-  private batchOnTheWay: Batch | null = null
+  private lastBatch: Batch | null = null
 
   constructor(world: Surroundings, onDeath: () => void) {
     this.world = world
@@ -146,7 +146,9 @@ export class Life {
   private probe(): Promise<CheckResult> {
     const { world } = this
     return new Promise((resolve) => {
-      this.later(20, () => resolve(world.clock.nowMs() < world.outageUntilMs ? { ok: false, reason: 'connection refused' } : { ok: true }))
+      this.later(20, () =>
+        resolve(world.clock.nowMs() < world.outageUntilMs ? { ok: false, reason: 'connection refused' } : { ok: true }),
+      )
     })
   }
 
@@ -177,29 +179,29 @@ export class Life {
 
   private async commit(batch: Batch): Promise<Committed> {
     const { world } = this
-    this.batchOnTheWay = batch
+    this.lastBatch = batch
     if (world.clock.nowMs() < world.slowUntilMs) await new Promise<void>((resolve) => this.later(world.slowMs, resolve))
     if (world.clock.nowMs() < world.failingUntilMs) {
-      this.batchOnTheWay = null
       world.store.returnLeases(batch)
       world.trace.note({ kind: 'commit_failed', batch })
       throw new PrunellaError('PRUNELLA_STORE_FAILED', 'simulated: the disk is full')
     }
     const result = await world.store.commit(batch)
-    this.batchOnTheWay = null
     world.trace.note({ kind: 'committed', batch, result })
     return result
   }
 
   /**
-   * What it had sent and nobody had answered when it died: its connection may
-   * still deliver that after the next supervisor has taken over. Only writes
-   * under a fence: those the store itself must refuse.
+   * The last thing it sent to the store: its connection may deliver that (again)
+   * when the next supervisor has long taken over. Only writes under a fence:
+   * those the store itself must refuse.
    */
   get lastWords(): Batch | null {
-    const batch = this.batchOnTheWay
+    const batch = this.lastBatch
     if (batch === null) return null
-    const fenced = batch.decisions.filter((changes) => changes.some((change) => 'fence' in change)).map((changes) => changes.filter((change) => 'fence' in change))
+    const fenced = batch.decisions
+      .filter((changes) => changes.some((change) => 'fence' in change))
+      .map((changes) => changes.filter((change) => 'fence' in change))
     return fenced.length === 0 ? null : { ...batch, decisions: fenced, claims: [] }
   }
 }

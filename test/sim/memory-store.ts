@@ -57,7 +57,7 @@ export function createMemoryStore(
     incident: async (id) => incidents.get(id) ?? null,
     incidents: async (query) => memory.incidents(query),
     audit: async (limit) => audit.slice(-limit).reverse(),
-    depths: async () => table.depths.snapshot(),
+    depths: async () => table.depths.all(),
     prune: async (keep) => memory.prune(keep),
     close: async () => {},
   }

@@ -1,13 +1,17 @@
 import { isFinal } from '../../src/model/task.ts'
 import { createCheckers } from './checkers.ts'
 import { createRandom } from './random.ts'
-import { drawScenario, type FaultName, without } from './scenario.ts'
-import type { Violation } from './trace.ts'
+import { drawScenario, type FaultName, type Scenario, without } from './scenario.ts'
+import type { Checker, Violation } from './trace.ts'
 import { type Bugs, World } from './world.ts'
 
 export interface SimulationOptions {
   readonly seed: number
   readonly bugs?: Bugs
+  /** Instead of the one that the seed draws. */
+  readonly scenario?: Scenario
+  /** Sees the history beside the checkers. */
+  readonly watch?: Checker
   /** Faults to leave out, to find out which one it takes. */
   readonly without?: readonly FaultName[]
   /** Folds the whole history into `fingerprint`. */
@@ -20,8 +24,9 @@ export interface SimulationResult {
   readonly fingerprint: number
   readonly simulatedMs: number
   readonly eventCount: number
-  readonly ticks: number
   readonly taskCount: number
+  /** How the acknowledged tasks have ended. */
+  readonly statuses: Readonly<Record<string, number>>
   readonly posts: Readonly<Record<'accepted' | 'old_fence' | 'repeated_key', number>>
   /** The newest lines of the history. */
   readonly lines: readonly string[]
@@ -30,51 +35,65 @@ export interface SimulationResult {
 /** How long everything may take to drain once nothing goes wrong any more, ms. */
 const drainMs = 3 * 3_600_000
 /** How often a person looks after it, ms. */
-const tidyEveryMs = 60_000
+const tidyEveryMs = 30_000
 
 /** One seed, from the first moment to the drained queue. */
 export async function simulate(options: SimulationOptions): Promise<SimulationResult> {
-  const scenario = without(drawScenario(createRandom(options.seed ^ 0x5eed)), options.without ?? [])
-  const world = new World({ seed: options.seed, scenario, bugs: options.bugs ?? {}, keepsHash: options.keepsHash ?? false })
+  const drawn = options.scenario ?? drawScenario(createRandom(options.seed ^ 0x5eed))
+  const scenario = without(drawn, options.without ?? [])
+  const world = new World({
+    seed: options.seed,
+    scenario,
+    bugs: options.bugs ?? {},
+    keepsHash: options.keepsHash ?? false,
+  })
   const { trace, clock } = world
   const startedMs = clock.nowMs()
   const checkers = createCheckers(trace, scenario)
   trace.read(checkers.all)
+  if (options.watch !== undefined) trace.read([options.watch])
   await world.run(startedMs + scenario.lengthMs, () => trace.violations.length > 0)
-  world.stopFaults()
-  const endMs = clock.nowMs() + drainMs
-  let drained = false
-  while (!drained && clock.nowMs() < endMs && trace.violations.length === 0) {
-    await world.run(clock.nowMs() + tidyEveryMs, () => trace.violations.length > 0)
-    drained = (await openTasks(world)).length === 0
-    if (!drained) await world.tidyUp()
-  }
-  if (trace.violations.length === 0) await checkEnd(world, checkers.end)
+  await drain(world)
+  if (trace.violations.length === 0) for (const id of world.acknowledged) checkers.end(id, await world.store.task(id))
   return {
     seed: options.seed,
     violations: trace.violations,
     fingerprint: trace.fingerprint,
     simulatedMs: clock.nowMs() - startedMs,
     eventCount: trace.eventCount,
-    ticks: world.ticks,
     taskCount: world.acknowledged.length,
+    statuses: await statuses(world),
     posts: world.sink.counts,
     lines: trace.violations.length > 0 ? trace.lines() : [],
   }
 }
 
-async function openTasks(world: World): Promise<readonly string[]> {
-  const open: string[] = []
-  for (const id of world.acknowledged) {
-    const task = await world.store.task(id)
-    if (task === null || !isFinal(task.status)) open.push(id)
+/** Faults stop, a person looks after what is held or quarantined, and everything acknowledged must end. */
+async function drain(world: World): Promise<void> {
+  const { trace, clock } = world
+  world.stopFaults()
+  const endMs = clock.nowMs() + drainMs
+  while (clock.nowMs() < endMs && trace.violations.length === 0 && (await hasOpenTasks(world))) {
+    await world.tidyUp()
+    await world.run(clock.nowMs() + tidyEveryMs, () => trace.violations.length > 0)
   }
-  return open
 }
 
-/** Nothing that was acknowledged is lost, and everything has ended in a way that can be explained (R8, drain). */
-async function checkEnd(world: World, end: (taskId: string, task: Awaited<ReturnType<World['store']['task']>>) => void): Promise<void> {
-  for (const id of world.acknowledged) end(id, await world.store.task(id))
+async function hasOpenTasks(world: World): Promise<boolean> {
+  for (const id of world.acknowledged) {
+    const task = await world.store.task(id)
+    if (task === null || !isFinal(task.status)) return true
+  }
+  return false
+}
+
+async function statuses(world: World): Promise<Readonly<Record<string, number>>> {
+  const counts: Record<string, number> = {}
+  for (const id of world.acknowledged) {
+    const status = (await world.store.task(id))?.status ?? 'lost'
+    counts[status] = (counts[status] ?? 0) + 1
+  }
+  return counts
 }
 
 /** The one line that plays a failure again. */
@@ -83,6 +102,14 @@ export function reproduce(seed: number): string {
 }
 
 export function describeFailure(result: SimulationResult): string {
-  const what = result.violations.map((violation) => `  ${violation.rule} at ${(violation.atMs / 1000).toFixed(3)}: ${violation.text}`)
-  return [`seed ${result.seed} broke ${result.violations.length} rule(s):`, ...what, `play it again: ${reproduce(result.seed)}`, 'the last lines:', ...result.lines].join('\n')
+  const what = result.violations.map(
+    (violation) => `  ${violation.rule} at ${(violation.atMs / 1000).toFixed(3)}: ${violation.text}`,
+  )
+  return [
+    `seed ${result.seed} broke ${result.violations.length} rule(s):`,
+    ...what,
+    `play it again: ${reproduce(result.seed)}`,
+    'the last lines:',
+    ...result.lines,
+  ].join('\n')
 }

@@ -46,6 +46,8 @@ export interface Scenario {
   /** Mean time between two submits, ms. */
   readonly submitMeanMs: number
   readonly mostTasks: number
+  /** What is submitted at the start, to the first pool; on top of the load. */
+  readonly tasks?: readonly TaskScript[]
   /** How long faults and load last, ms. Then everything must drain. */
   readonly lengthMs: number
 }
@@ -57,15 +59,42 @@ export function drawScenario(random: SimRandom): Scenario {
   const pools = Array.from({ length: poolCount }, (_, at) => drawPool(random, `pool${at}`))
   const meansMs = new Map<FaultName, number>()
   const fierceness = random.pick([0.5, 1, 2, 4])
-  for (const name of faultNames) if (random.chance(0.35)) meansMs.set(name, (random.between(20, 240) * 1_000) / fierceness)
+  for (const name of faultNames)
+    if (random.chance(0.35)) meansMs.set(name, (random.between(15, 120) * 1_000) / fierceness)
   return {
     pools,
     dependencies: [drawDependency(random)],
     meansMs,
     chances: drawChances(random),
     submitMeanMs: random.between(500, 8_000),
-    mostTasks: random.between(40, 300),
-    lengthMs: random.between(3, 12) * 60_000,
+    mostTasks: random.between(20, 160),
+    lengthMs: random.between(2, 6) * 60_000,
+  }
+}
+
+const noChances: Chances = {
+  startFails: 0,
+  stalls: 0,
+  ignoresSignal: 0,
+  rejects: 0,
+  haunts: 0,
+  ignoresTerm: 0,
+  losesResetAnswer: 0,
+  failsReset: 0,
+  poison: 0,
+}
+
+/** One pool in which nothing goes wrong unless the caller says so. */
+export function calmScenario(pool: PoolSpec, seed: SimRandom, changes: Partial<Scenario>): Scenario {
+  return {
+    pools: [pool],
+    dependencies: [drawDependency(seed)],
+    meansMs: new Map(),
+    chances: noChances,
+    submitMeanMs: 10_000,
+    mostTasks: 0,
+    lengthMs: 600_000,
+    ...changes,
   }
 }
 
@@ -174,14 +203,30 @@ export function drawTask(random: SimRandom, chances: Chances): TaskScript {
 }
 
 function drawStep(random: SimRandom, name: string): StepScript {
-  const plain: StepScript = { name, kind: 'step', ms: random.between(1, 4_000), repeat: random.pick(words), progressMs: null, timeoutMs: null, blocking: false }
+  const plain: StepScript = {
+    name,
+    kind: 'step',
+    ms: random.between(1, 4_000),
+    repeat: random.pick(words),
+    progressMs: null,
+    timeoutMs: null,
+    blocking: false,
+  }
   const kind = random.next()
   if (kind < 0.6) return plain
   if (kind < 0.75) return { ...plain, kind: 'tool', repeat: 'safe_to_retry' }
   // Slow, and getting somewhere: never to be killed (R7).
-  if (kind < 0.8) return { ...plain, ms: random.between(60_000, 240_000), progressMs: random.between(1_000, 10_000) }
+  if (kind < 0.8) return { ...plain, ms: random.between(61_000, 150_000), progressMs: random.between(1_000, 10_000) }
   const ms = random.between(2_000, 25_000)
   // A declared wait, on the main thread or off it; and `execSync` inside a step, undeclared.
-  if (kind < 0.95) return { ...plain, kind: 'wait', repeat: 'safe_to_retry', ms, timeoutMs: 2 * ms + 40_000, blocking: random.chance(0.3) }
+  if (kind < 0.95)
+    return {
+      ...plain,
+      kind: 'wait',
+      repeat: 'safe_to_retry',
+      ms,
+      timeoutMs: 2 * ms + 40_000,
+      blocking: random.chance(0.3),
+    }
   return { ...plain, ms, blocking: true }
 }

@@ -1,7 +1,8 @@
+import type { Batch } from '../../src/model/change.ts'
 import type { ResolvedConfig } from '../../src/model/config.ts'
 import { PrunellaError } from '../../src/model/errors.ts'
 import type { OperatorCommand } from '../../src/model/observation.ts'
-import type { NodeDoor } from '../../src/port/node.ts'
+import type { NodeDoor, Submission } from '../../src/port/node.ts'
 import { probeLoop } from '../../src/runtime/probing.ts'
 import { createSupervisor, type Supervisor } from '../../src/runtime/supervisor.ts'
 import { SimClock } from './clock.ts'
@@ -12,7 +13,7 @@ import { createMemoryStore, type MemoryStore } from './memory-store.ts'
 import { silentLog, silentMeter } from './quiet.ts'
 import { createRandom, type SimRandom } from './random.ts'
 import { drawTask, type Scenario } from './scenario.ts'
-import { toInput } from './script.ts'
+import { type TaskScript, toInput } from './script.ts'
 import { Sink } from './sink.ts'
 import { Trace } from './trace.ts'
 
@@ -69,7 +70,17 @@ export class World {
     this.machine = new Machine({ clock: this.clock, trace: this.trace, sink: this.sink, fates, pools: scenario.pools })
     this.store = createMemoryStore({ bugs: parts.bugs })
     const { clock, trace, machine, store } = this
-    this.around = { clock, trace, machine, store, failingUntilMs: 0, slowUntilMs: 0, slowMs: 0, outageUntilMs: 0, stirred: false }
+    this.around = {
+      clock,
+      trace,
+      machine,
+      store,
+      failingUntilMs: 0,
+      slowUntilMs: 0,
+      slowMs: 0,
+      outageUntilMs: 0,
+      stirred: false,
+    }
     this.faults = new Faults(scenario, this.random.fork(), this.clock, {
       machine,
       taskIds: this.acknowledged,
@@ -88,6 +99,7 @@ export class World {
       operate: (command) => this.operate(command),
     })
     this.load(this.random.fork())
+    if (scenario.tasks !== undefined) this.clock.after(1, () => this.submitFirst(scenario.tasks ?? []))
     this.faults.begin()
     this.beget()
   }
@@ -98,7 +110,8 @@ export class World {
       if (this.wantsTick()) this.beginTick()
       if (this.state === 'ticking' || this.around.stirred) await this.settle()
       if (this.wantsTick()) continue
-      const ownMs = this.state === 'idle' && this.life !== null && !this.life.paused ? this.wakeAtMs : Number.POSITIVE_INFINITY
+      const ownMs =
+        this.state === 'idle' && this.life !== null && !this.life.paused ? this.wakeAtMs : Number.POSITIVE_INFINITY
       const nextMs = Math.min(ownMs, this.clock.nextMs, untilMs)
       if (nextMs > this.clock.nowMs()) this.ticksNow = 0
       this.clock.advanceTo(nextMs)
@@ -130,7 +143,8 @@ export class World {
   async tidyUp(): Promise<void> {
     const { door } = this
     if (door === null) return
-    for (const replica of door.replicas()) if (replica.phase === 'quarantined') this.operate({ kind: 'release', replica: replica.name })
+    for (const replica of door.replicas())
+      if (replica.phase === 'quarantined') this.operate({ kind: 'release', replica: replica.name })
     for (const pool of door.pools()) if (pool.hold !== null) this.operate({ kind: 'resume', pool: pool.name })
     for (const { id } of (await this.store.tasks({ status: 'held', limit: 500 })).rows) {
       this.trace.note({ kind: 'reopened', taskId: id, by: 'resolve' })
@@ -193,11 +207,12 @@ export class World {
     this.clock.after(restartMs, () => this.beget())
     const { lastWords } = life
     if (lastWords === null) return
-    this.clock.after(restartMs + this.random.between(1, 2_000), async () => {
-      this.around.stirred = true
-      const result = await this.store.commit(lastWords)
-      this.trace.note({ kind: 'committed', batch: lastWords, result })
-    })
+    this.clock.after(restartMs + this.random.between(1, 2_000), () => this.stir(this.deliver(lastWords)))
+  }
+
+  private async deliver(batch: Batch): Promise<void> {
+    const result = await this.store.commit(batch)
+    this.trace.note({ kind: 'committed', batch, result })
   }
 
   /** An exception that came out of the runtime: a finding, and for production the end of the process. */
@@ -223,7 +238,12 @@ export class World {
 
   private wantsTick(): boolean {
     const { life } = this
-    return this.state === 'idle' && life !== null && !life.paused && (life.inbox.length > 0 || this.clock.nowMs() >= this.wakeAtMs)
+    return (
+      this.state === 'idle' &&
+      life !== null &&
+      !life.paused &&
+      (life.inbox.length > 0 || this.clock.nowMs() >= this.wakeAtMs)
+    )
   }
 
   private beginTick(): void {
@@ -276,6 +296,15 @@ export class World {
     this.clock.after(random.waitMs(scenario.submitMeanMs), submit)
   }
 
+  private submitFirst(scripts: readonly TaskScript[]): void {
+    const { door } = this
+    if (door === null) throw new Error('The supervisor did not start in time')
+    this.acknowledge(
+      door,
+      scripts.map((script) => ({ input: toInput(script) })),
+    )
+  }
+
   private submit(door: NodeDoor, random: SimRandom, count: number): void {
     const { scenario } = this.parts
     const tasks = Array.from({ length: count }, () => ({
@@ -285,12 +314,20 @@ export class World {
       ...(random.chance(0.05) ? { deadlineMs: this.clock.nowMs() + random.between(1_000, 120_000) } : {}),
       ...(random.chance(0.2) ? { idempotencyKey: `key-${random.between(1, 40)}` } : {}),
     }))
-    const acknowledge = async (): Promise<void> => {
-      const outcomes = await door.submit(random.pick(scenario.pools).name, tasks)
+    this.acknowledge(door, tasks, random.pick(scenario.pools).name)
+  }
+
+  private acknowledge(
+    door: NodeDoor,
+    tasks: readonly Submission[],
+    pool = this.parts.scenario.pools[0]?.name ?? '',
+  ): void {
+    const submit = async (): Promise<void> => {
+      const outcomes = await door.submit(pool, tasks)
       this.trace.note({ kind: 'submitted', outcomes })
       for (const outcome of outcomes) if (outcome.kind === 'created') this.acknowledged.push(outcome.id)
     }
-    this.stir(acknowledge())
+    this.stir(submit())
   }
 }
 

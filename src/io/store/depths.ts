@@ -45,8 +45,17 @@ export class Depths {
     return [...this.#before.keys()]
   }
 
-  snapshot(pools: Iterable<PoolName> = this.#pools.keys()): Record<PoolName, QueueDepth> {
+  /** Of these pools. */
+  snapshot(pools: Iterable<PoolName>): Record<PoolName, QueueDepth> {
     return Object.fromEntries(Array.from(pools, (pool) => [pool, { ...this.of(pool) }]))
+  }
+
+  /** Of every pool that has a task which is not final. */
+  all(): Record<PoolName, QueueDepth> {
+    const busy = [...this.#pools].filter(
+      ([, { queued, scheduled, held, leased }]) => queued + scheduled + held + leased > 0,
+    )
+    return this.snapshot(busy.map(([pool]) => pool))
   }
 
   keep(): void {

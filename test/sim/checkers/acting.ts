@@ -35,10 +35,16 @@ export class ActingChecker implements Checker {
         for (const taskId of [...this.actors.keys()]) this.end(taskId, (actor) => keyOf(actor) === key)
       }
     } else if (event.kind === 'post') {
-      if (event.verdict === 'old_fence' && !this.givenUp.has(keyOf(event.post))) this.trace.violate('act_once', `${keyOf(event.post)} posted ${event.post.taskId} under fence ${event.post.fence} after a newer attempt had acted`)
+      if (event.verdict === 'old_fence' && !this.givenUp.has(keyOf(event.post)))
+        this.trace.violate(
+          'act_once',
+          `${keyOf(event.post)} posted ${event.post.taskId} under fence ${event.post.fence} after a newer attempt had acted`,
+        )
     } else if (event.kind === 'committed') {
       event.result.outcomes.forEach((outcome, at) => {
-        if (outcome === 'applied') for (const change of event.batch.decisions[at] ?? []) if (change.kind === 'end_attempt' && change.next.status === 'queued') this.mustHaveLetGo(change.taskId)
+        if (outcome === 'applied')
+          for (const change of event.batch.decisions[at] ?? [])
+            if (change.kind === 'end_attempt' && change.next.status === 'queued') this.mustHaveLetGo(change.taskId)
       })
     }
   }
@@ -47,8 +53,13 @@ export class ActingChecker implements Checker {
     const { taskId, fence, replica, incarnation, step } = event
     const others = this.actors.get(taskId) ?? []
     const other = others[0]
-    if (other !== undefined) this.trace.violate('act_once', `${taskId} acts in ${keyOf(event)} (fence ${fence}) while ${keyOf(other)} (fence ${other.fence}) still does`)
-    if (step !== '' && this.ledger.tasks.get(taskId)?.doneSteps.has(step) === true) this.trace.violate('steps_once', `${taskId} runs ${step} again, which is in the journal`)
+    if (other !== undefined)
+      this.trace.violate(
+        'act_once',
+        `${taskId} acts in ${keyOf(event)} (fence ${fence}) while ${keyOf(other)} (fence ${other.fence}) still does`,
+      )
+    if (step !== '' && this.ledger.tasks.get(taskId)?.doneSteps.has(step) === true)
+      this.trace.violate('steps_once', `${taskId} runs ${step} again, which is in the journal`)
     this.actors.set(taskId, [...others, { fence, replica, incarnation }])
   }
 
@@ -60,7 +71,11 @@ export class ActingChecker implements Checker {
 
   private mustHaveLetGo(taskId: TaskId): void {
     const actor = this.actors.get(taskId)?.[0]
-    if (actor !== undefined) this.trace.violate('let_go_first', `${taskId} went back to the queue while ${keyOf(actor)} still acts on it under fence ${actor.fence}`)
+    if (actor !== undefined)
+      this.trace.violate(
+        'let_go_first',
+        `${taskId} went back to the queue while ${keyOf(actor)} still acts on it under fence ${actor.fence}`,
+      )
   }
 }
 

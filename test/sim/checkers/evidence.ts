@@ -42,14 +42,28 @@ export class EvidenceChecker implements Checker {
         if (event.observation.kind === 'lease_expired') this.excusedTasks.add(event.observation.taskId)
         return
       case 'effect':
-        if (event.effect.kind === 'terminate' && !this.actedOn.has(keyOf(event.effect)) && !this.places.mayBeRetired(event.effect.replica)) this.trace.violate(this.rule, `${keyOf(event.effect)} is terminated without an action in an incident`)
+        if (
+          event.effect.kind === 'terminate' &&
+          !this.actedOn.has(keyOf(event.effect)) &&
+          !this.places.mayBeRetired(event.effect.replica)
+        )
+          this.trace.violate(this.rule, `${keyOf(event.effect)} is terminated without an action in an incident`)
         if (event.effect.kind === 'reset') {
           const deadlineMs = this.ledger.tasks.get(event.effect.taskId)?.deadlineMs ?? Number.POSITIVE_INFINITY
-          if (!this.actedOn.has(keyOf(event.effect)) && !this.excusedTasks.has(event.effect.taskId) && deadlineMs > atMs) this.trace.violate(this.rule, `${event.effect.taskId} is reset in ${keyOf(event.effect)} without an action in an incident`)
+          if (
+            !this.actedOn.has(keyOf(event.effect)) &&
+            !this.excusedTasks.has(event.effect.taskId) &&
+            deadlineMs > atMs
+          )
+            this.trace.violate(
+              this.rule,
+              `${event.effect.taskId} is reset in ${keyOf(event.effect)} without an action in an incident`,
+            )
         }
         return
       case 'ticked':
-        if (atMs - event.lastSweepMs > longestSweepMs) this.trace.violate('healer_is_watched', `the last sweep was ${atMs - event.lastSweepMs} ms ago`)
+        if (atMs - event.lastSweepMs > longestSweepMs)
+          this.trace.violate('healer_is_watched', `the last sweep was ${atMs - event.lastSweepMs} ms ago`)
         return
       default:
     }
@@ -59,13 +73,24 @@ export class EvidenceChecker implements Checker {
     for (const change of changes) {
       if (change.kind !== 'incident') continue
       const { incident } = change
-      if (incident.fault.evidence.length === 0 || incident.timeline.length === 0) this.trace.violate(this.rule, `${incident.id} has no evidence`)
-      for (const { replica, incarnation } of incident.actions) if (replica !== null && incarnation !== null) this.actedOn.add(keyOf({ replica, incarnation }))
+      if (incident.fault.evidence.length === 0 || incident.timeline.length === 0)
+        this.trace.violate(this.rule, `${incident.id} has no evidence`)
+      for (const { replica, incarnation } of incident.actions)
+        if (replica !== null && incarnation !== null) this.actedOn.add(keyOf({ replica, incarnation }))
     }
     for (const change of changes) {
       if (change.kind !== 'end_attempt' || change.next.status !== 'dead_letter') continue
-      const written = changes.some((other) => other.kind === 'incident' && other.incident.taskId === change.taskId && other.incident.actions.some((action) => action.kind === 'dead_letter'))
-      if (!written) this.trace.violate(this.rule, `${change.taskId} went to the dead letters without an incident in the same decision`)
+      const written = changes.some(
+        (other) =>
+          other.kind === 'incident' &&
+          other.incident.taskId === change.taskId &&
+          other.incident.actions.some((action) => action.kind === 'dead_letter'),
+      )
+      if (!written)
+        this.trace.violate(
+          this.rule,
+          `${change.taskId} went to the dead letters without an incident in the same decision`,
+        )
     }
   }
 }
@@ -80,13 +105,20 @@ export function checkEnd(trace: Trace, pools: readonly PoolSpec[], taskId: TaskI
       return
     case 'failed': {
       const usedUp = task.countedAttempts >= (spec?.retry.attempts ?? 0)
-      if (!usedUp && task.error?.code !== 'deadline_exceeded') trace.violate('attempts_counted', `${taskId} failed after ${task.countedAttempts} counted attempts: ${task.reason}`)
+      if (!usedUp && task.error?.code !== 'deadline_exceeded')
+        trace.violate(
+          'attempts_counted',
+          `${taskId} failed after ${task.countedAttempts} counted attempts: ${task.reason}`,
+        )
       return
     }
     case 'dead_letter': {
       // A stall may have been mended by a soft restart: it cost nobody.
-      const lost = task.attempts.filter((attempt) => attempt.counted && attempt.outcome !== 'failed' && attempt.outcome !== 'stalled').length
-      if (lost > (spec?.recovery.poisonAfter ?? 0)) trace.violate('poison_bounded', `${taskId} is a dead letter after it cost ${lost} replicas`)
+      const lost = task.attempts.filter(
+        (attempt) => attempt.counted && attempt.outcome !== 'failed' && attempt.outcome !== 'stalled',
+      ).length
+      if (lost > (spec?.recovery.poisonAfter ?? 0))
+        trace.violate('poison_bounded', `${taskId} is a dead letter after it cost ${lost} replicas`)
       return
     }
     default:

@@ -48,7 +48,15 @@ export class LedgerChecker implements Checker {
   private of(taskId: TaskId): ShadowTask {
     let task = this.tasks.get(taskId)
     if (task === undefined) {
-      task = { status: 'waiting', fence: 0, dispatchFence: 0, replica: null, incarnation: 0, deadlineMs: null, doneSteps: new Set() }
+      task = {
+        status: 'waiting',
+        fence: 0,
+        dispatchFence: 0,
+        replica: null,
+        incarnation: 0,
+        deadlineMs: null,
+        doneSteps: new Set(),
+      }
       this.tasks.set(taskId, task)
     }
     return task
@@ -58,7 +66,8 @@ export class LedgerChecker implements Checker {
     switch (change.kind) {
       case 'revoke': {
         const task = this.owned(change)
-        if (task.status !== 'leased') this.trace.violate('one_lease', `revoke of ${change.taskId}, which is ${task.status}`)
+        if (task.status !== 'leased')
+          this.trace.violate('one_lease', `revoke of ${change.taskId}, which is ${task.status}`)
         task.status = 'returning'
         task.fence += 1
         return
@@ -79,7 +88,8 @@ export class LedgerChecker implements Checker {
         return
       case 'finish_waiting': {
         const task = this.of(change.taskId)
-        if (task.status !== 'waiting') this.trace.violate('one_lease', `finish_waiting of ${change.taskId}, which is ${task.status}`)
+        if (task.status !== 'waiting')
+          this.trace.violate('one_lease', `finish_waiting of ${change.taskId}, which is ${task.status}`)
         if (change.next.status !== 'queued' && change.next.status !== 'held') task.status = 'final'
         return
       }
@@ -89,15 +99,25 @@ export class LedgerChecker implements Checker {
 
   private owned(change: { readonly kind: string; readonly taskId: TaskId; readonly fence: number }): ShadowTask {
     const task = this.of(change.taskId)
-    if (change.fence !== task.fence) this.trace.violate('old_fence_accepted', `${change.kind} of ${change.taskId} under fence ${change.fence} was applied; the current one is ${task.fence}`)
-    else if (task.status !== 'leased' && task.status !== 'returning') this.trace.violate('one_lease', `${change.kind} of ${change.taskId}, which is ${task.status}`)
+    if (change.fence !== task.fence)
+      this.trace.violate(
+        'old_fence_accepted',
+        `${change.kind} of ${change.taskId} under fence ${change.fence} was applied; the current one is ${task.fence}`,
+      )
+    else if (task.status !== 'leased' && task.status !== 'returning')
+      this.trace.violate('one_lease', `${change.kind} of ${change.taskId}, which is ${task.status}`)
     return task
   }
 
   private lease(lease: Lease): void {
     const task = this.of(lease.taskId)
-    if (task.status !== 'waiting') this.trace.violate('one_lease', `${lease.taskId} was given to ${lease.replica} while it is ${task.status} by ${task.replica}`)
-    if (lease.fence <= task.fence) this.trace.violate('fences_grow', `${lease.taskId} was leased under fence ${lease.fence} after ${task.fence}`)
+    if (task.status !== 'waiting')
+      this.trace.violate(
+        'one_lease',
+        `${lease.taskId} was given to ${lease.replica} while it is ${task.status} by ${task.replica}`,
+      )
+    if (lease.fence <= task.fence)
+      this.trace.violate('fences_grow', `${lease.taskId} was leased under fence ${lease.fence} after ${task.fence}`)
     const { fence, replica, incarnation, deadlineMs } = lease
     Object.assign(task, { status: 'leased', fence, dispatchFence: fence, replica, incarnation, deadlineMs })
   }
@@ -107,9 +127,14 @@ export class LedgerChecker implements Checker {
     for (const [taskId, task] of this.tasks) {
       const lease = left.get(taskId)
       const wasHeld = task.status === 'leased' || task.status === 'returning'
-      if (wasHeld !== (lease !== undefined)) this.trace.violate('not_lost', `takeover ${wasHeld ? 'forgot' : 'invented'} the lease of ${taskId} (${task.status})`)
+      if (wasHeld !== (lease !== undefined))
+        this.trace.violate(
+          'not_lost',
+          `takeover ${wasHeld ? 'forgot' : 'invented'} the lease of ${taskId} (${task.status})`,
+        )
       if (lease === undefined) continue
-      if (lease.fence <= task.fence) this.trace.violate('fences_grow', `the takeover left ${taskId} under fence ${lease.fence} after ${task.fence}`)
+      if (lease.fence <= task.fence)
+        this.trace.violate('fences_grow', `the takeover left ${taskId} under fence ${lease.fence} after ${task.fence}`)
       task.status = 'returning'
       task.fence = lease.fence
     }

@@ -24,7 +24,8 @@ export class Places implements Checker {
       for (const change of changes) {
         if (change.kind === 'replica' && !change.record.quarantined) this.of(change.record.pool).add(change.record.name)
         else if (change.kind === 'replica') this.of(change.record.pool).delete(change.record.name)
-        else if (change.kind === 'forget_replica') for (const names of this.active.values()) names.delete(change.replica)
+        else if (change.kind === 'forget_replica')
+          for (const names of this.active.values()) names.delete(change.replica)
       }
     })
   }
@@ -34,7 +35,8 @@ export class Places implements Checker {
     const pool = parseReplicaName(replica)?.pool ?? ''
     const wanted = this.pools.find((spec) => spec.name === pool)?.replicas.min ?? 0
     if (this.of(pool).size <= wanted) return false
-    for (const task of this.ledger.tasks.values()) if (task.replica === replica && task.status === 'leased') return false
+    for (const task of this.ledger.tasks.values())
+      if (task.replica === replica && task.status === 'leased') return false
     return true
   }
 

@@ -1,4 +1,4 @@
-import { parseReplicaName, type PoolName, type ReplicaName, type TaskId } from '../../../src/model/ids.ts'
+import { type PoolName, parseReplicaName, type ReplicaName, type TaskId } from '../../../src/model/ids.ts'
 import type { PoolSpec } from '../../../src/model/pool.ts'
 import type { Checker, Trace, TraceEvent } from '../trace.ts'
 import { keyOf } from './acting.ts'
@@ -65,7 +65,8 @@ export class ReplicaChecker implements Checker {
   private observed(observation: (TraceEvent & { readonly kind: 'observed' })['observation']): void {
     if (!('replica' in observation)) return
     const key = keyOf(observation)
-    if (observation.kind === 'pulse' || observation.kind === 'pong' || observation.kind === 'ready') this.signMs.set(key, observation.atMs)
+    if (observation.kind === 'pulse' || observation.kind === 'pong' || observation.kind === 'ready')
+      this.signMs.set(key, observation.atMs)
     if (observation.kind === 'ready') this.ready.add(key)
     else if (observation.kind === 'done') this.results.add(`${observation.taskId}@${observation.fence}`)
   }
@@ -73,18 +74,34 @@ export class ReplicaChecker implements Checker {
   private effect(effect: (TraceEvent & { readonly kind: 'effect' })['effect']): void {
     if (effect.kind === 'spawn') {
       const running = [...this.processesOf(effect.replica)]
-      if (running.length > 0) this.trace.violate('one_process', `${keyOf(effect)} is spawned while incarnation ${running.join(', ')} is alive`)
-      if (effect.incarnation <= (this.newest.get(effect.replica) ?? 0)) this.trace.violate('incarnations_grow', `${keyOf(effect)} is spawned after incarnation ${this.newest.get(effect.replica)}`)
+      if (running.length > 0)
+        this.trace.violate(
+          'one_process',
+          `${keyOf(effect)} is spawned while incarnation ${running.join(', ')} is alive`,
+        )
+      if (effect.incarnation <= (this.newest.get(effect.replica) ?? 0))
+        this.trace.violate(
+          'incarnations_grow',
+          `${keyOf(effect)} is spawned after incarnation ${this.newest.get(effect.replica)}`,
+        )
       this.newest.set(effect.replica, effect.incarnation)
     } else if (effect.kind === 'dispatch') {
-      if (!this.ready.has(keyOf(effect))) this.trace.violate('ghosts', `${effect.lease.taskId} is dispatched to ${keyOf(effect)}, which has not said that it is ready`)
+      if (!this.ready.has(keyOf(effect)))
+        this.trace.violate(
+          'ghosts',
+          `${effect.lease.taskId} is dispatched to ${keyOf(effect)}, which has not said that it is ready`,
+        )
     }
   }
 
   private changed(change: (TraceEvent & { readonly kind: 'committed' })['batch']['decisions'][number][number]): void {
     if (change.kind === 'renew') {
       this.renewed(change.leases, change.untilMs)
-    } else if (change.kind === 'end_attempt' && change.outcome === 'done' && !this.results.has(`${change.taskId}@${change.fence}`)) {
+    } else if (
+      change.kind === 'end_attempt' &&
+      change.outcome === 'done' &&
+      !this.results.has(`${change.taskId}@${change.fence}`)
+    ) {
       this.trace.violate('ghosts', `${change.taskId} is done under fence ${change.fence}, which nobody reported`)
     }
   }
@@ -96,7 +113,11 @@ export class ReplicaChecker implements Checker {
       if (task === undefined || task.fence !== fence || task.replica === null) continue
       const leaseMs = this.leaseMs.get(parseReplicaName(task.replica)?.pool ?? '') ?? 0
       const signMs = this.signMs.get(`${task.replica}#${task.incarnation}`) ?? Number.NEGATIVE_INFINITY
-      if (untilMs > signMs + leaseMs) this.trace.violate('renewed_by_pulse', `the lease of ${taskId} was renewed for longer than ${task.replica}#${task.incarnation} gave a sign of life`)
+      if (untilMs > signMs + leaseMs)
+        this.trace.violate(
+          'renewed_by_pulse',
+          `the lease of ${taskId} was renewed for longer than ${task.replica}#${task.incarnation} gave a sign of life`,
+        )
     }
   }
 }

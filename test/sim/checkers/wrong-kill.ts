@@ -4,8 +4,8 @@ import { keyOf } from './acting.ts'
 import type { LedgerChecker } from './ledger.ts'
 import type { Places } from './places.ts'
 
-/** A wound that has healed may still be answered for so long: the verdict was on its way, ms. */
-const healedExcuseMs = 15_000
+/** A wound that has healed may still be answered for so long: the verdict was taken, and waited for a store that failed, ms. */
+const healedExcuseMs = 60_000
 
 /**
  * R7: nobody is ended or reset who is inside its deadlines. The simulator knows
@@ -21,7 +21,8 @@ export class WrongKillChecker implements Checker {
   /** What is wrong with each process now, and when something healed last. */
   private readonly open = new Map<string, Set<Wound>>()
   private readonly healedMs = new Map<string, number>()
-  private readonly excusedReplicas = new Set<string>()
+  /** Replicas that a person named, with the exits for which that holds: the word may come late, to the next process. */
+  private readonly excusedExits = new Map<string, number>()
   private readonly excusedTasks = new Set<TaskId>()
   private readonly gone = new Set<string>()
 
@@ -37,11 +38,12 @@ export class WrongKillChecker implements Checker {
         this.wounded(event, atMs)
         return
       case 'process':
-        if (event.what === 'gone') this.gone.add(keyOf(event))
-        if (event.what === 'spawned') this.excusedReplicas.delete(event.replica)
+        if (event.what !== 'gone') return
+        this.gone.add(keyOf(event))
+        this.excusedExits.set(event.replica, (this.excusedExits.get(event.replica) ?? 0) - 1)
         return
       case 'operator':
-        if ('replica' in event.command) this.excusedReplicas.add(event.command.replica)
+        if ('replica' in event.command) this.excusedExits.set(event.command.replica, 2)
         if (event.command.kind === 'cancel') this.excusedTasks.add(event.command.taskId)
         return
       case 'observed':
@@ -67,16 +69,25 @@ export class WrongKillChecker implements Checker {
   private isExcused(name: ProcessName, atMs: number): boolean {
     const key = keyOf(name)
     const healedAgoMs = atMs - (this.healedMs.get(key) ?? Number.NEGATIVE_INFINITY)
-    return this.gone.has(key) || this.excusedReplicas.has(name.replica) || (this.open.get(key)?.size ?? 0) > 0 || healedAgoMs <= healedExcuseMs
+    return (
+      this.gone.has(key) ||
+      (this.excusedExits.get(name.replica) ?? 0) > 0 ||
+      (this.open.get(key)?.size ?? 0) > 0 ||
+      healedAgoMs <= healedExcuseMs
+    )
   }
 
   private terminated(effect: ProcessName, atMs: number): void {
-    if (!this.isExcused(effect, atMs) && !this.places.mayBeRetired(effect.replica)) this.trace.violate(this.rule, `${keyOf(effect)} is terminated, and nothing is wrong with it`)
+    if (!this.isExcused(effect, atMs) && !this.places.mayBeRetired(effect.replica))
+      this.trace.violate(this.rule, `${keyOf(effect)} is terminated, and nothing is wrong with it`)
   }
 
   private reset(effect: ProcessName & { readonly taskId: TaskId; readonly reason: string }, atMs: number): void {
     const deadlineMs = this.ledger.tasks.get(effect.taskId)?.deadlineMs ?? Number.POSITIVE_INFINITY
     if (this.isExcused(effect, atMs) || this.excusedTasks.has(effect.taskId) || deadlineMs <= atMs) return
-    this.trace.violate(this.rule, `${effect.taskId} is taken from ${keyOf(effect)} (${effect.reason}), and nothing is wrong with it`)
+    this.trace.violate(
+      this.rule,
+      `${effect.taskId} is taken from ${keyOf(effect)} (${effect.reason}), and nothing is wrong with it`,
+    )
   }
 }

@@ -51,6 +51,7 @@ export class Session {
       return answers
     } catch (error) {
       this.depths.rollBack()
+      this.#tasks.forget()
       // Some errors have rolled back already.
       if (db.isTransaction) db.exec('ROLLBACK')
       throw error
@@ -86,7 +87,7 @@ export class Session {
       case 'audit':
         return JSON.stringify(this.#ledger.audit(request[2]))
       case 'depths':
-        return JSON.stringify(this.depths.snapshot())
+        return JSON.stringify(this.depths.all())
     }
   }
 

@@ -1,0 +1,4 @@
+/** The peer's no-op, in its sandboxed child process. */
+export default async function noop() {
+  return null
+}

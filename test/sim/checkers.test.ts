@@ -1,0 +1,284 @@
+import { expect, test } from 'vitest'
+import type { Change, Claim, ReplicaRecord } from '../../src/model/change.ts'
+import type { Incident } from '../../src/model/incident.ts'
+import type { Observation } from '../../src/model/observation.ts'
+import type { Lease, TaskView } from '../../src/model/task.ts'
+import { createCheckers } from './checkers.ts'
+import { SimClock } from './clock.ts'
+import { createRandom } from './random.ts'
+import { basicPool, calmScenario } from './scenario.ts'
+import { type ProcessName, Trace, type TraceEvent } from './trace.ts'
+
+const first: ProcessName = { replica: 'pool/0', incarnation: 1 }
+const other: ProcessName = { replica: 'pool/1', incarnation: 1 }
+const taskId = 't1'
+
+function lease(fence: number, holder = first): TraceEvent {
+  const { replica, incarnation } = holder
+  const claim: Claim = { pool: 'pool', replica, incarnation, count: 1, idle: true, hasSibling: true, leaseUntilMs: 0 }
+  return {
+    kind: 'committed',
+    batch: { nowMs: 0, decisions: [], claims: [claim] },
+    result: { outcomes: [], leases: [[leaseOf(fence, holder)]], depths: {} },
+  }
+}
+
+function leaseOf(fence: number, { replica, incarnation }: ProcessName): Lease {
+  return {
+    ...{ taskId, pool: 'pool', replica, incarnation, fence, attempt: 1, countedAttempts: 0, lostReplicas: [] },
+    ...{ input: null, priority: 0, deadlineMs: null, needs: [], journal: [], previous: null },
+  }
+}
+
+function commit(...changes: readonly Change[]): TraceEvent {
+  const batch = { nowMs: 0, decisions: [changes], claims: [] }
+  return { kind: 'committed', batch, result: { outcomes: ['applied'], leases: [], depths: {} } }
+}
+
+function end(fence: number, status: 'queued' | 'done' | 'dead_letter'): Change {
+  const next =
+    status === 'queued'
+      ? ({ status, notBeforeMs: null, avoid: null } as const)
+      : status === 'done'
+        ? ({ status, output: null } as const)
+        : ({ status, error: null, reason: 'poison' } as const)
+  const outcome = status === 'done' ? 'done' : 'returned'
+  return {
+    ...{ kind: 'end_attempt', taskId, fence, atMs: 0, outcome, counted: false },
+    ...{ lostReplica: null, error: null, previous: null, next },
+  }
+}
+
+function stepDone(fence: number): Change {
+  const times = { startedMs: 0, atMs: 0 }
+  return { kind: 'step_done', taskId, fence, name: 'a', key: '0', repeat: 'safe_to_retry', result: null, ...times }
+}
+
+function record(name: ProcessName, strikes: number): Change {
+  const { replica, incarnation } = name
+  const strike = { atMs: 0, incidentId: 'i', minSlot: 0, taskId: null }
+  const value: ReplicaRecord = {
+    ...{ name: replica, pool: 'pool', index: 0, incarnation, pid: 1, startTicks: 1 },
+    ...{ strikes: Array(strikes).fill(strike), quarantined: false, incidentId: null },
+  }
+  return { kind: 'replica', record: value }
+}
+
+function incident(changes: Partial<Incident>, action?: Partial<Incident['actions'][number]>): Change {
+  const base = { status: 'decided', atMs: 0, endedMs: null, taskId: null, strike: 1, reason: '' } as const
+  const actions = action === undefined ? [] : [{ ...base, kind: 'hard_restart' as const, ...first, ...action }]
+  return {
+    kind: 'incident',
+    incident: {
+      ...{ id: 'i', pool: 'pool', replica: 'pool/0', taskId: null, status: 'open', firstSignMs: 0, detectedMs: 0 },
+      ...{ fault: { kind: 'crashed', culprit: 'agent', evidence: ['seen'] }, recoveredMs: null, closedMs: null },
+      timeline: [{ atMs: 0, kind: 'sign', text: 'seen' }],
+      actions,
+      ...changes,
+    },
+  }
+}
+
+const revoke = (fence: number): Change => ({ kind: 'revoke', taskId, fence })
+const renew: Change = { kind: 'renew', leases: [{ taskId, fence: 1 }], untilMs: 16_000 }
+const acting = (name: ProcessName, fence: number): TraceEvent => ({
+  ...{ kind: 'acting', on: true, taskId, fence, step: 'a', ...name },
+})
+const observed = (observation: Observation): TraceEvent => ({ kind: 'observed', observation })
+const pulse = observed({ kind: 'pulse', lagMs: 0, atMs: 0, ...first })
+const ready = observed({ kind: 'ready', checks: [], resettable: true, atMs: 0, ...first })
+const done = observed({ kind: 'done', output: null, taskId, fence: 1, atMs: 0, ...first })
+const process = (what: 'spawned' | 'gone' | 'given_up', name = first): TraceEvent => ({
+  kind: 'process',
+  what,
+  ...name,
+})
+const spawn = (name: ProcessName): TraceEvent => ({ kind: 'effect', effect: { kind: 'spawn', pool: 'pool', ...name } })
+const terminate: TraceEvent = { kind: 'effect', effect: { kind: 'terminate', graceMs: 0, ...first } }
+const reset: TraceEvent = { kind: 'effect', effect: { kind: 'reset', taskId, fence: 1, reason: '', ...first } }
+const dispatch: TraceEvent = {
+  kind: 'effect',
+  effect: { kind: 'dispatch', lease: leaseOf(1, first), leaseMs: 1, ...first },
+}
+const wound: TraceEvent = { kind: 'wound', wound: 'loop', taskId: null, healed: false, ...first }
+const acted = commit(incident({}, {}))
+const closed = {
+  status: 'closed',
+  recoveredMs: 0,
+  timeline: [{ atMs: 0, kind: 'closed', text: 'the probation is passed' }],
+} as const
+const respawns = (count: number): readonly TraceEvent[] =>
+  Array.from({ length: count + 2 }, (_, at) => commit(record({ ...first, incarnation: at }, 0)))
+
+/** Each rule from both sides: what it must report, and the nearest thing that it must not. */
+test.each<{ readonly name: string; readonly events: readonly TraceEvent[]; readonly rules: readonly string[] }>([
+  { name: 'a second lease of a leased task', events: [lease(1), lease(2, other)], rules: ['one_lease'] },
+  {
+    name: 'a lease after the end of the first',
+    events: [lease(1), commit(end(1, 'queued')), lease(3, other)],
+    rules: [],
+  },
+  {
+    name: 'a fence that does not grow',
+    events: [lease(1), commit(end(1, 'queued')), lease(2)],
+    rules: ['fences_grow'],
+  },
+  {
+    name: 'a write under the revoked fence',
+    events: [lease(1), commit(revoke(1)), commit(end(1, 'queued'))],
+    rules: ['old_fence_accepted'],
+  },
+  {
+    name: 'a write under the raised fence',
+    events: [lease(1), commit(revoke(1)), commit(end(2, 'queued'))],
+    rules: [],
+  },
+  {
+    name: 'a lease that a takeover forgot',
+    events: [
+      lease(1),
+      { kind: 'took_over', inheritance: { storeId: '', replicas: [], leases: [], pools: [], incidents: [] } },
+    ],
+    rules: ['not_lost'],
+  },
+  { name: 'two attempts that act at once', events: [acting(first, 1), acting(other, 3)], rules: ['act_once'] },
+  {
+    name: 'an attempt after the death of the first',
+    events: [acting(first, 1), process('gone'), acting(other, 3)],
+    rules: [],
+  },
+  {
+    name: 'an attempt beside a corpse that survives SIGKILL',
+    events: [acting(first, 1), process('given_up'), acting(other, 3)],
+    rules: [],
+  },
+  { name: 'a finished step again', events: [lease(1), commit(stepDone(1)), acting(first, 1)], rules: ['steps_once'] },
+  {
+    name: 'a task that goes back while it is acted on',
+    events: [lease(1), acting(first, 1), commit(end(1, 'queued'))],
+    rules: ['let_go_first'],
+  },
+  {
+    name: 'a late effect of an older attempt',
+    events: [{ kind: 'post', verdict: 'old_fence', post: { taskId, name: 'a', key: '0', fence: 1, ...first } }],
+    rules: ['act_once'],
+  },
+  {
+    name: 'a spawn beside a living process',
+    events: [process('spawned'), spawn({ ...first, incarnation: 2 })],
+    rules: ['one_process'],
+  },
+  {
+    name: 'a spawn after its death',
+    events: [process('spawned'), process('gone'), spawn({ ...first, incarnation: 2 })],
+    rules: [],
+  },
+  { name: 'an incarnation used twice', events: [spawn(first), spawn(first)], rules: ['incarnations_grow'] },
+  { name: 'a dispatch before ready', events: [dispatch], rules: ['ghosts'] },
+  { name: 'a dispatch after ready', events: [ready, dispatch], rules: [] },
+  { name: 'a result that nobody sent', events: [lease(1), commit(end(1, 'done'))], rules: ['ghosts'] },
+  { name: 'a result that was sent', events: [lease(1), done, commit(end(1, 'done'))], rules: [] },
+  {
+    name: 'a lease renewed beyond the last sign of life',
+    events: [pulse, lease(1), commit(renew)],
+    rules: ['renewed_by_pulse'],
+  },
+  {
+    name: 'a lease renewed by its length',
+    events: [pulse, lease(1), commit({ ...renew, untilMs: 15_000 })],
+    rules: [],
+  },
+  { name: 'a healthy replica ended, with a record', events: [acted, terminate], rules: ['slow_is_not_dead'] },
+  { name: 'a looping replica ended, with a record', events: [wound, acted, terminate], rules: [] },
+  { name: 'a looping replica ended without a record', events: [wound, terminate], rules: ['evidence'] },
+  { name: 'a healthy attempt reset, with a record', events: [acted, reset], rules: ['slow_is_not_dead'] },
+  {
+    name: 'a cancelled attempt reset',
+    events: [{ kind: 'operator', command: { kind: 'cancel', taskId } }, reset],
+    rules: [],
+  },
+  {
+    name: 'an incident without evidence',
+    events: [commit(incident({ fault: { kind: 'crashed', culprit: 'agent', evidence: [] } }))],
+    rules: ['evidence'],
+  },
+  {
+    name: 'a dead letter without its incident',
+    events: [lease(1), commit(end(1, 'dead_letter'))],
+    rules: ['evidence'],
+  },
+  { name: 'a hard restart at the last hard strike', events: [commit(incident({}, {}), record(first, 5))], rules: [] },
+  {
+    name: 'a hard restart at the strike after it',
+    events: [commit(incident({}, {}), record(first, 6))],
+    rules: ['ladder'],
+  },
+  {
+    name: 'a soft restart at the last soft strike',
+    events: [commit(incident({}, { kind: 'soft_restart' }), record(first, 2))],
+    rules: [],
+  },
+  {
+    name: 'a soft restart at the strike after it',
+    events: [commit(incident({}, { kind: 'soft_restart' }), record(first, 3))],
+    rules: ['ladder'],
+  },
+  { name: 'a probation cut short', events: [commit(incident({ ...closed, closedMs: 59_999 }))], rules: ['probation'] },
+  { name: 'a probation passed', events: [commit(incident({ ...closed, closedMs: 60_000 }))], rules: [] },
+  { name: 'as many replacements as the intensity', events: respawns(10), rules: [] },
+  { name: 'one replacement more', events: respawns(11), rules: ['bounded_replacement'] },
+  {
+    name: 'a healer that does not look',
+    events: [{ kind: 'ticked', lastSweepMs: -10_001, lagMs: 0 }],
+    rules: ['healer_is_watched'],
+  },
+  {
+    name: 'a healer that looked ten seconds ago',
+    events: [{ kind: 'ticked', lastSweepMs: -10_000, lagMs: 0 }],
+    rules: [],
+  },
+])('$name: $rules', ({ events, rules }) => {
+  const { trace } = check()
+  for (const event of events) trace.note(event)
+  expect([...new Set(trace.violations.map((violation) => violation.rule))]).toEqual(rules)
+})
+
+const view: TaskView = {
+  ...{ id: taskId, pool: 'pool', status: 'done', input: null, priority: 0, idempotencyKey: null, needs: [] },
+  ...{ submittedMs: 0, notBeforeMs: null, deadlineMs: null, finishedMs: null, fence: 1, lease: null, attempts: [] },
+  ...{ countedAttempts: 0, output: null, error: null, reason: null, steps: [] },
+}
+const crashed = { attempt: 1, startedMs: 0, endedMs: 0, outcome: 'crashed', counted: true, ...first } as const
+
+test.each<{ readonly name: string; readonly task: TaskView | null; readonly rules: readonly string[] }>([
+  { name: 'done', task: view, rules: [] },
+  { name: 'lost', task: null, rules: ['not_lost'] },
+  { name: 'still queued', task: { ...view, status: 'queued' }, rules: ['drains'] },
+  {
+    name: 'failed with attempts left',
+    task: { ...view, status: 'failed', countedAttempts: 2 },
+    rules: ['attempts_counted'],
+  },
+  { name: 'failed with all attempts used', task: { ...view, status: 'failed', countedAttempts: 3 }, rules: [] },
+  {
+    name: 'dead after three replicas',
+    task: { ...view, status: 'dead_letter', attempts: [crashed, crashed, crashed] },
+    rules: [],
+  },
+  {
+    name: 'dead after four',
+    task: { ...view, status: 'dead_letter', attempts: [crashed, crashed, crashed, crashed] },
+    rules: ['poison_bounded'],
+  },
+])('at the end, $name: $rules', ({ task, rules }) => {
+  const { trace, checkers } = check()
+  checkers.end(taskId, task)
+  expect(trace.violations.map((violation) => violation.rule)).toEqual(rules)
+})
+
+function check() {
+  const trace = new Trace(new SimClock(0), false)
+  const checkers = createCheckers(trace, calmScenario(basicPool('pool', 3, 1), createRandom(1), {}))
+  trace.read(checkers.all)
+  return { trace, checkers }
+}
