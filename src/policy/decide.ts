@@ -8,7 +8,7 @@ import { ask, probeWakeMs, timedOut } from './health/probe.ts'
 import { judgePulse } from './health/pulse.ts'
 import { close } from './incident.ts'
 import { poolSpawnTimeMs } from './intensity.ts'
-import { Draft, type Outcome, type View } from './outcome.ts'
+import { Draft, type Outcome, type View, withReplica } from './outcome.ts'
 import { isCanary } from './pool-hold.ts'
 import { condemn, startFailed } from './react.ts'
 import { noticePhase, onFault, terminate } from './recover.ts'
@@ -145,7 +145,7 @@ function decidePulse(view: View): Decided {
   }
   const row = { ...replica, judgement: { fault, untilMs: nowMs + stackMs } }
   // A stopped process cannot answer its inspector.
-  if (verdict.why === 'stopped') return now(condemn({ ...view, replica: row }, []))
+  if (verdict.why === 'stopped') return now(condemn(withReplica(view, row), []))
   const draft = new Draft()
   draft.setReplica(row)
   draft.effect({ kind: 'capture_stack', replica: name, incarnation })
@@ -233,7 +233,7 @@ function decideLiveness(view: View): Decided {
   const spent = timedOut(replica.liveness, spec.health.liveness, nowMs, lagMs)
   if (spent !== null) {
     const row = { ...replica, liveness: spent }
-    if (spent.verdict === 'failed' && view.attempts.length === 0) {
+    if (spent.verdict === 'failed' && view.attempts.length === 0 && !isStarved(view)) {
       const evidence = [
         `${spent.failures} liveness probes in a row were not answered within ${spec.health.liveness.timeoutMs / 1000} s`,
       ]
@@ -246,7 +246,7 @@ function decideLiveness(view: View): Decided {
         gone: false,
         needsHard: true,
       } as const
-      return now(onFault({ ...view, replica: row }, sign))
+      return now(onFault(withReplica(view, row), sign))
     }
     return now(update(row))
   }
@@ -256,6 +256,16 @@ function decideLiveness(view: View): Decided {
   draft.setReplica({ ...replica, liveness: asked })
   draft.effect({ kind: 'ping', replica: replica.name, incarnation: replica.incarnation, ping: asked.asked?.id ?? 0 })
   return now(draft.finish())
+}
+
+/**
+ * It pulsed while the probes went by, and now it is silent: its neighbours eat
+ * the processor (R7). Pulses without answers, and silence all along, are not that.
+ */
+function isStarved(view: View): boolean {
+  const { timeoutMs, periodMs, failureThreshold } = view.spec.health.liveness
+  const silentMs = view.nowMs - view.replica.pulse.lastMs
+  return silentMs >= timeoutMs && silentMs < (failureThreshold - 1) * periodMs
 }
 
 function decideReadiness(view: View): Decided {

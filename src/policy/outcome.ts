@@ -46,6 +46,12 @@ export interface View {
   readonly shuttingDown: boolean
 }
 
+/** The same view with another version of the row. Field by field: a view may have getters, which a spread would lose. */
+export function withReplica(view: View, replica: ReplicaRow): View {
+  const { nowMs, spec, pool, attempts, incident, incidents, siblings, lagMs, shuttingDown } = view
+  return { nowMs, spec, pool, replica, attempts, incident, incidents, siblings, lagMs, shuttingDown }
+}
+
 /** Collects one outcome; lives inside one call of a policy function. */
 export class Draft {
   readonly replicas = new Map<ReplicaName, ReplicaRow>()

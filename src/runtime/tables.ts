@@ -75,24 +75,7 @@ export class Tables {
     const spec = this.specs.get(row.pool)
     const pool = this.pools.get(row.pool)
     if (spec === undefined || pool === undefined) throw new Error(`Invariant broken: ${row.name} belongs to no pool`)
-    const tables = this
-    return {
-      nowMs,
-      spec,
-      pool,
-      replica: row,
-      // Lazily, both: the frames of short tasks come by the ten thousand and look at neither.
-      get attempts() {
-        return tables.attemptsOf(row.name)
-      },
-      incident: row.incidentId === null ? null : (this.incidents.get(row.incidentId) ?? null),
-      incidents: this.incidents,
-      get siblings() {
-        return tables.replicasOf(row.pool).filter((other) => other.name !== row.name)
-      },
-      lagMs,
-      shuttingDown: this.shuttingDown,
-    }
+    return new TableView(this, row, spec, pool, nowMs, lagMs)
   }
 
   /** Takes over the rows of an outcome. Its decisions are the caller's. */
@@ -133,5 +116,46 @@ export class Tables {
     this.members.get(row.pool)?.delete(name)
     this.wakesMs.delete(name)
     this.dirtyPools.add(row.pool)
+  }
+}
+
+/** A class, because a literal with getters costs more than most decisions. What few look at is looked up when asked for. */
+class TableView implements View {
+  readonly nowMs: number
+  readonly spec: PoolSpec
+  readonly pool: PoolRow
+  readonly replica: ReplicaRow
+  readonly lagMs: number
+  private readonly tables: Tables
+
+  constructor(tables: Tables, replica: ReplicaRow, spec: PoolSpec, pool: PoolRow, nowMs: number, lagMs: number) {
+    this.tables = tables
+    this.replica = replica
+    this.spec = spec
+    this.pool = pool
+    this.nowMs = nowMs
+    this.lagMs = lagMs
+  }
+
+  get attempts(): readonly AttemptRow[] {
+    return this.tables.attemptsOf(this.replica.name)
+  }
+
+  get incident(): Incident | null {
+    const { incidentId } = this.replica
+    return incidentId === null ? null : (this.tables.incidents.get(incidentId) ?? null)
+  }
+
+  get incidents(): ReadonlyMap<IncidentId, Incident> {
+    return this.tables.incidents
+  }
+
+  get siblings(): readonly ReplicaRow[] {
+    const { name, pool } = this.replica
+    return this.tables.replicasOf(pool).filter((other) => other.name !== name)
+  }
+
+  get shuttingDown(): boolean {
+    return this.tables.shuttingDown
   }
 }

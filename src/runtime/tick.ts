@@ -172,11 +172,11 @@ export class Tick {
       if (observation.kind !== 'pulse') tables.wakesMs.set(row.name, Number.NEGATIVE_INFINITY)
       if (observation.kind === 'checked' || isSilent(row, spec.pulse, nowMs, 0)) tables.dirtyPools.add(row.pool)
     }
+    const silentMs = folded.pulse.lastMs - row.pulse.lastMs
+    const isSign = observation.kind === 'pulse' || observation.kind === 'pong'
+    if (isSign && silentMs <= spec.pulse.everyMs) return // On time: nothing to decide.
     const view = tables.view(folded, nowMs, this.lagMs(nowMs))
-    const outcome =
-      observation.kind === 'pulse'
-        ? resetsAfterSilence(view, folded.pulse.lastMs - row.pulse.lastMs)
-        : onReplica(view, observation)
+    const outcome = isSign ? resetsAfterSilence(view, silentMs) : onReplica(view, observation)
     if (outcome !== null) this.take(outcome)
   }
 

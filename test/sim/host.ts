@@ -4,13 +4,11 @@ import type { ReplicaName } from '../../src/model/ids.ts'
 import type { PoolSpec } from '../../src/model/pool.ts'
 import type { HostEffect, LogLine, ProcessHost } from '../../src/port/process-host.ts'
 import type { SimClock } from './clock.ts'
-import { type Channel, type ProcessObservation, SimProcess } from './process.ts'
+import { type Channel, type ProcessObservation, pulseSlots, SimProcess } from './process.ts'
 import type { Fates } from './script.ts'
 import type { Sink } from './sink.ts'
 import type { Trace } from './trace.ts'
 
-/** Every process pulses in one of so many moments of the period: several fall together. */
-const pulseSlots = 4
 const spawnMs = 30
 const lookMs = 2
 const stackMs = 130

@@ -108,9 +108,16 @@ export class Life {
   private later(delayMs: number, fire: () => void): void {
     this.world.clock.after(delayMs, () => {
       if (!this.alive) return
-      this.world.stirred = true
       if (this.paused) this.timers.push(fire)
       else fire()
+    })
+  }
+
+  /** As `later`, for what a promise waits for. */
+  private answerLater(delayMs: number, resolve: () => void): void {
+    this.later(delayMs, () => {
+      this.world.stirred = true
+      resolve()
     })
   }
 
@@ -119,7 +126,7 @@ export class Life {
     if (delayMs <= 0 || signal.aborted) return Promise.resolve()
     return new Promise((resolve) => {
       signal.addEventListener('abort', () => resolve(), { once: true })
-      if (Number.isFinite(delayMs)) this.later(delayMs, resolve)
+      if (Number.isFinite(delayMs)) this.answerLater(delayMs, resolve)
     })
   }
 
@@ -146,7 +153,7 @@ export class Life {
   private probe(): Promise<CheckResult> {
     const { world } = this
     return new Promise((resolve) => {
-      this.later(20, () =>
+      this.answerLater(20, () =>
         resolve(world.clock.nowMs() < world.outageUntilMs ? { ok: false, reason: 'connection refused' } : { ok: true }),
       )
     })

@@ -204,10 +204,22 @@ class Memory {
   }
 
   #decide(changes: readonly Change[]): Committed['outcomes'][number] {
-    const effects = decisionEffects(changes, this.data.table, this.#bugs.fenceNotChecked !== true)
+    const effects = decisionEffects(this.#bugs.fenceNotChecked ? this.#forged(changes) : changes, this.data.table)
     if (typeof effects === 'string') return effects
     for (const effect of effects) this.#apply(effect)
     return 'applied'
+  }
+
+  /** The same changes under whatever fence is current: the bug "fence not checked". */
+  #forged(changes: readonly Change[]): Change[] {
+    const raised = new Map<string, number>()
+    return changes.map((change) => {
+      if (!('fence' in change)) return change
+      const { taskId } = change
+      const fence = raised.get(taskId) ?? this.data.table.task(taskId)?.fence ?? change.fence
+      if (change.kind === 'revoke') raised.set(taskId, fence + 1)
+      return { ...change, fence }
+    })
   }
 
   #apply(effect: Effect): void {

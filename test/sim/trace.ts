@@ -57,7 +57,8 @@ export type TraceEvent =
   /** The supervisor's own report after a tick (R11). */
   | { readonly kind: 'ticked'; readonly lastSweepMs: number; readonly lagMs: number }
 
-export type TraceKind = TraceEvent['kind']
+/** Pulses are seen only by who asks for them: there are more of them than of everything else. */
+export type TraceKind = TraceEvent['kind'] | 'pulse'
 
 export interface Violation {
   readonly rule: string
@@ -74,6 +75,7 @@ export interface Checker {
 
 const lineCount = 40
 const maxViolations = 20
+const noReaders: readonly Checker[] = []
 
 export class Trace {
   readonly violations: Violation[] = []
@@ -104,11 +106,12 @@ export class Trace {
     const atMs = this.clock.nowMs()
     this.eventCount += 1
     if (this.keepsHash) this.digest(`${atMs}${JSON.stringify(event)}`)
-    if (!isNoise(event)) {
+    const isPulse = event.kind === 'observed' && event.observation.kind === 'pulse'
+    if (!isPulse && !isNoise(event)) {
       this.last[this.position] = { atMs, event }
       this.position = (this.position + 1) % lineCount
     }
-    for (const reader of this.readers.get(event.kind) ?? []) reader.see(event, atMs)
+    for (const reader of this.readers.get(isPulse ? 'pulse' : event.kind) ?? noReaders) reader.see(event, atMs)
   }
 
   violate(rule: string, text: string): void {
@@ -138,7 +141,7 @@ export class Trace {
 function isNoise(event: TraceEvent): boolean {
   switch (event.kind) {
     case 'observed':
-      return event.observation.kind === 'pulse' || event.observation.kind === 'pong'
+      return event.observation.kind === 'pong'
     case 'effect':
       return event.effect.kind === 'lease' || event.effect.kind === 'ping'
     case 'ticked':

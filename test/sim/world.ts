@@ -108,7 +108,7 @@ export class World {
   async run(untilMs: number, isOver: () => boolean = () => false): Promise<void> {
     while (this.clock.nowMs() < untilMs && !isOver()) {
       if (this.wantsTick()) this.beginTick()
-      if (this.state === 'ticking' || this.around.stirred) await this.settle()
+      if (this.state !== 'idle' || this.around.stirred) await this.settle()
       if (this.wantsTick()) continue
       const ownMs =
         this.state === 'idle' && this.life !== null && !this.life.paused ? this.wakeAtMs : Number.POSITIVE_INFINITY
@@ -272,10 +272,13 @@ export class World {
 
   /** Lets promises run until the tick has returned, or waits for something that takes time. */
   private async settle(): Promise<void> {
-    for (let turn = 0; turn < promiseTurns && (this.state === 'ticking' || this.around.stirred); turn++) {
-      if (this.around.stirred && turn >= stirTurns) this.around.stirred = false
+    const { around } = this
+    for (let turn = 0; turn < promiseTurns; turn++) {
+      const isStirred = turn < stirTurns && (around.stirred || this.state === 'starting')
+      if (this.state !== 'ticking' && !isStirred) break
       await null
     }
+    around.stirred = false
   }
 
   // The load.

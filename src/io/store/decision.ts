@@ -28,12 +28,8 @@ export type Effect =
   | { readonly kind: 'ledger'; readonly change: LedgerChange }
 
 /** What a decision writes, in order, or why it is refused. */
-export function decisionEffects(
-  changes: readonly Change[],
-  rows: Rows,
-  checkFence = true,
-): readonly Effect[] | Refusal {
-  const draft = new Draft(rows, checkFence)
+export function decisionEffects(changes: readonly Change[], rows: Rows): readonly Effect[] | Refusal {
+  const draft = new Draft(rows)
   for (const change of changes) {
     const refusal = draft.apply(change)
     if (refusal !== null) return refusal
@@ -44,21 +40,17 @@ export function decisionEffects(
 class Draft {
   readonly effects: Effect[] = []
   readonly #rows: Rows
-  readonly #checkFence: boolean
 
-  constructor(rows: Rows, checkFence: boolean) {
+  constructor(rows: Rows) {
     this.#rows = rows
-    this.#checkFence = checkFence
   }
 
   apply(change: Change): Refusal | null {
     switch (change.kind) {
       case 'revoke':
-        return this.#move(change.taskId, (row) => revoked(row, this.#fence(row, change.fence)))
+        return this.#move(change.taskId, (row) => revoked(row, change.fence))
       case 'end_attempt':
-        return this.#move(change.taskId, (row) =>
-          attemptEnded(row, { ...change, fence: this.#fence(row, change.fence) }),
-        )
+        return this.#move(change.taskId, (row) => attemptEnded(row, change))
       case 'finish_waiting':
         return this.#move(change.taskId, (row) => waitingEnded(row, change.next, change.atMs))
       case 'step_started':
@@ -83,11 +75,6 @@ class Draft {
     }
   }
 
-  /** The fence the write carries. A simulator that plants the bug "fence not checked" lets every write pass. */
-  #fence(row: TaskRow, carried: number): number {
-    return this.#checkFence ? carried : row.fence
-  }
-
   #move(id: TaskId, transition: (row: TaskRow) => TaskRow | Refusal): Refusal | null {
     const row = this.#task(id)
     if (row === undefined) return 'conflict'
@@ -100,7 +87,7 @@ class Draft {
   #step(change: Extract<Change, { readonly kind: 'step_started' | 'step_done' }>): Refusal | null {
     const row = this.#task(change.taskId)
     if (row === undefined) return 'conflict'
-    if (!ownsLease(row, this.#fence(row, change.fence))) return 'stale'
+    if (!ownsLease(row, change.fence)) return 'stale'
     const { name, key, repeat } = change
     const known = this.#journaled(row, name, key)
     const step: JournalStep =

@@ -1,6 +1,6 @@
 import { type PoolName, parseReplicaName, type ReplicaName, type TaskId } from '../../../src/model/ids.ts'
 import type { PoolSpec } from '../../../src/model/pool.ts'
-import type { Checker, Trace, TraceEvent } from '../trace.ts'
+import type { Checker, ProcessName, Trace, TraceEvent } from '../trace.ts'
 import { keyOf } from './acting.ts'
 import type { LedgerChecker } from './ledger.ts'
 
@@ -11,15 +11,15 @@ import type { LedgerChecker } from './ledger.ts'
  */
 export class ReplicaChecker implements Checker {
   readonly rule = 'replicas'
-  readonly sees = ['observed', 'effect', 'process', 'committed', 'commit_failed', 'supervisor'] as const
+  readonly sees = ['pulse', 'observed', 'effect', 'process', 'committed', 'commit_failed', 'supervisor'] as const
   private readonly trace: Trace
   private readonly ledger: LedgerChecker
   private readonly leaseMs: ReadonlyMap<PoolName, number>
   private readonly newest = new Map<ReplicaName, number>()
-  private readonly alive = new Map<ReplicaName, Set<number>>()
+  private readonly processes = new Map<ReplicaName, Set<number>>()
   private readonly ready = new Set<string>()
-  /** When each process last gave a sign of life. */
-  private readonly signMs = new Map<string, number>()
+  /** When the newest process of each place last gave a sign of life. */
+  private readonly signs = new Map<ReplicaName, { readonly incarnation: number; atMs: number }>()
   private storeFails = false
   private readonly results = new Set<string>()
 
@@ -50,25 +50,30 @@ export class ReplicaChecker implements Checker {
 
   /** A supervisor that was away, or had no store, gives everybody that time back: once, this prolongs their leases too (R11). */
   private forgive(atMs: number): void {
-    for (const key of this.ready) this.signMs.set(key, atMs)
+    for (const sign of this.signs.values()) sign.atMs = atMs
   }
 
   private processesOf(replica: ReplicaName): Set<number> {
-    let processes = this.alive.get(replica)
+    let processes = this.processes.get(replica)
     if (processes === undefined) {
       processes = new Set()
-      this.alive.set(replica, processes)
+      this.processes.set(replica, processes)
     }
     return processes
   }
 
   private observed(observation: (TraceEvent & { readonly kind: 'observed' })['observation']): void {
     if (!('replica' in observation)) return
-    const key = keyOf(observation)
-    if (observation.kind === 'pulse' || observation.kind === 'pong' || observation.kind === 'ready')
-      this.signMs.set(key, observation.atMs)
-    if (observation.kind === 'ready') this.ready.add(key)
+    const { kind } = observation
+    if (kind === 'pulse' || kind === 'pong' || kind === 'ready') this.alive(observation, observation.atMs)
+    if (observation.kind === 'ready') this.ready.add(keyOf(observation))
     else if (observation.kind === 'done') this.results.add(`${observation.taskId}@${observation.fence}`)
+  }
+
+  private alive({ replica, incarnation }: ProcessName, atMs: number): void {
+    const sign = this.signs.get(replica)
+    if (sign === undefined || incarnation > sign.incarnation) this.signs.set(replica, { incarnation, atMs })
+    else if (incarnation === sign.incarnation) sign.atMs = atMs
   }
 
   private effect(effect: (TraceEvent & { readonly kind: 'effect' })['effect']): void {
@@ -112,7 +117,8 @@ export class ReplicaChecker implements Checker {
       const task = this.ledger.tasks.get(taskId)
       if (task === undefined || task.fence !== fence || task.replica === null) continue
       const leaseMs = this.leaseMs.get(parseReplicaName(task.replica)?.pool ?? '') ?? 0
-      const signMs = this.signMs.get(`${task.replica}#${task.incarnation}`) ?? Number.NEGATIVE_INFINITY
+      const sign = this.signs.get(task.replica)
+      const signMs = sign?.incarnation === task.incarnation ? sign.atMs : Number.NEGATIVE_INFINITY
       if (untilMs > signMs + leaseMs)
         this.trace.violate(
           'renewed_by_pulse',

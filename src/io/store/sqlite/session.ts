@@ -9,6 +9,7 @@ import { type Connection, commitCounter } from './connection.ts'
 import { Journal } from './journal.ts'
 import { Ledger } from './ledger.ts'
 import { Reads } from './reads.ts'
+import { withText } from './task-columns.ts'
 import { Tasks } from './tasks.ts'
 
 /** One connection with its prepared statements and what is remembered about its rows. Answers are JSON text. */
@@ -111,7 +112,7 @@ export class Session {
     const leases = claims.map((claim) => `[${this.#tasks.claim(claim, nowMs).join()}]`)
     this.#tasks.settleDepths()
     const pools = new Set([...this.depths.touched(), ...claims.map(({ pool }) => pool)])
-    return `{"outcomes":${JSON.stringify(outcomes)},"leases":[${leases.join()}],"depths":${JSON.stringify(this.depths.snapshot(pools))}}`
+    return withText({ outcomes, depths: this.depths.snapshot(pools) }, { leases: `[${leases.join()}]` })
   }
 
   /** I2. Effects exist only when the whole decision was accepted. */
