@@ -216,8 +216,8 @@ describe('refusals', () => {
     { name: 'too small', raw: pool({ concurrency: 0 }), says: 'pools.a.concurrency must be at least 1, got 0' },
     {
       name: 'wrong word',
-      raw: pool({ recovery: { mode: 'watch' } }),
-      says: 'pools.a.recovery.mode must be one of "act", "observe", got "watch"',
+      raw: pool({ recovery: { mode: 'observe' } }),
+      says: 'pools.a.recovery.mode must be one of "act", got "observe"',
     },
     {
       name: 'not a duration',

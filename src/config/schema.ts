@@ -67,7 +67,7 @@ const agent = z.preprocess(
 
 const recovery = object(
   {
-    mode: z.enum(['act', 'observe']).optional(),
+    mode: z.enum(['act']).optional(),
     soft: z.int().min(0).optional(),
     hard: z.int().min(0).optional(),
     strikePeriod: positiveDuration.optional(),

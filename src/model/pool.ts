@@ -33,7 +33,7 @@ export interface DeadlinesSpec {
 }
 
 export interface RecoverySpec {
-  readonly mode: 'act' | 'observe'
+  readonly mode: 'act'
   /** Soft restarts before the first hard one. */
   readonly soft: number
   /** Hard restarts before quarantine. */
