@@ -73,6 +73,8 @@ function decideWaiting(view: View, spawnAtMs: number): Decided {
     ...replica,
     incarnation: replica.incarnation + 1,
     phase: { kind: 'starting', sinceMs: nowMs, startBeforeMs },
+    // What was seen of the last process says nothing about this one.
+    pulse: { lastMs: nowMs, firstLook: null, lastLook: null, askedMs: null },
     checks: {},
     leaseSentMs: nowMs,
   }

@@ -110,6 +110,13 @@ const closed = {
 const respawns = (count: number): readonly TraceEvent[] =>
   Array.from({ length: count + 2 }, (_, at) => commit(record({ ...first, incarnation: at }, 0)))
 
+const quarantine = [
+  commit(record(first, 0)),
+  commit(incident({}, { kind: 'quarantine' })),
+  commit(record({ ...first, incarnation: 2 }, 0)),
+]
+const release = commit({ kind: 'audit', atMs: 0, who: '', what: 'release', target: first.replica, reason: '' })
+
 /** Each rule from both sides: what it must report, and the nearest thing that it must not. */
 test.each<{ readonly name: string; readonly events: readonly TraceEvent[]; readonly rules: readonly string[] }>([
   { name: 'a second lease of a leased task', events: [lease(1), lease(2, other)], rules: ['one_lease'] },
@@ -223,6 +230,12 @@ test.each<{ readonly name: string; readonly events: readonly TraceEvent[]; reado
     events: [commit(incident({}, { kind: 'soft_restart' }), record(first, 3))],
     rules: ['ladder'],
   },
+  { name: 'a new process in a quarantined place', events: quarantine, rules: ['quarantine_kept'] },
+  {
+    name: 'a new process after the release',
+    events: [...quarantine.slice(0, 2), release, ...quarantine.slice(2)],
+    rules: [],
+  },
   { name: 'a probation cut short', events: [commit(incident({ ...closed, closedMs: 59_999 }))], rules: ['probation'] },
   { name: 'a probation passed', events: [commit(incident({ ...closed, closedMs: 60_000 }))], rules: [] },
   { name: 'as many replacements as the intensity', events: respawns(10), rules: [] },
@@ -248,7 +261,7 @@ const view: TaskView = {
   ...{ submittedMs: 0, notBeforeMs: null, deadlineMs: null, finishedMs: null, fence: 1, lease: null, attempts: [] },
   ...{ countedAttempts: 0, output: null, error: null, reason: null, steps: [] },
 }
-const crashed = { attempt: 1, startedMs: 0, endedMs: 0, outcome: 'crashed', counted: true, ...first } as const
+const crashed = { attempt: 2, startedMs: 0, endedMs: 0, outcome: 'crashed', counted: true, ...first } as const
 
 test.each<{ readonly name: string; readonly task: TaskView | null; readonly rules: readonly string[] }>([
   { name: 'done', task: view, rules: [] },

@@ -17,6 +17,7 @@ export interface Victims {
   slowStore(forMs: number, eachMs: number): void
   breakDependency(forMs: number): void
   operate(command: OperatorCommand): void
+  retry(taskId: string): void
   readonly taskIds: readonly string[]
 }
 
@@ -52,7 +53,7 @@ export class Faults {
       case 'supervisor_crash':
         return this.victims.crashSupervisor(random.between(1, 12))
       case 'supervisor_pause':
-        return this.victims.pauseSupervisor(random.pick([1_500, 4_000, 8_000, 30_000]), random.chance(0.5))
+        return this.victims.pauseSupervisor(random.pick([1_500, 4_000, 8_000, 30_000, 90_000]), random.chance(0.5))
       case 'store_failure':
         return this.victims.breakStore(random.between(1, 45_000))
       case 'store_slow':
@@ -60,6 +61,7 @@ export class Faults {
       case 'outage':
         return this.victims.breakDependency(random.between(5_000, 120_000))
       case 'operator':
+        if (random.chance(0.2)) return this.victims.retry(this.taskId(random))
         return this.victims.operate(this.command(random))
       default:
         return this.hurt(name, random)
@@ -109,6 +111,10 @@ export class Faults {
     this.clock.after(gapMs + 100, () => this.starve(process, untilMs, random))
   }
 
+  private taskId(random: SimRandom): string {
+    return this.victims.taskIds.length === 0 ? 'none' : random.pick(this.victims.taskIds)
+  }
+
   private command(random: SimRandom): OperatorCommand {
     const pool = random.pick(this.scenario.pools)
     const replica = `${pool.name}/${random.between(0, pool.replicas.max)}` as const
@@ -134,7 +140,7 @@ export class Faults {
       case 'resume':
         return { kind, pool: pool.name }
       case 'cancel':
-        return { kind, taskId: this.victims.taskIds.length === 0 ? 'none' : random.pick(this.victims.taskIds) }
+        return { kind, taskId: this.taskId(random) }
       default:
         return assertNever(kind)
     }

@@ -1,5 +1,6 @@
 import type { Batch, Committed } from '../../src/model/change.ts'
 import { PrunellaError } from '../../src/model/errors.ts'
+import type { TaskId } from '../../src/model/ids.ts'
 import type { Observation } from '../../src/model/observation.ts'
 import type { CheckResult } from '../../src/model/probe.ts'
 import type { Clock } from '../../src/port/clock.ts'
@@ -170,8 +171,10 @@ export class Life {
       takeOver: (nowMs) => through(() => store.takeOver(nowMs)),
       submit: (tasks, queueLimit) => through(() => store.submit(tasks, queueLimit)),
       commit: (batch) => through(() => this.commit(batch)),
-      retry: (taskId, input, nowMs) => through(() => store.retry(taskId, input, nowMs)),
-      resolve: (taskId, answer, nowMs) => through(() => store.resolve(taskId, answer, nowMs)),
+      retry: (taskId, input, nowMs) =>
+        through(async () => this.reopened('retry', taskId, await store.retry(taskId, input, nowMs))),
+      resolve: (taskId, answer, nowMs) =>
+        through(async () => this.reopened('resolve', taskId, await store.resolve(taskId, answer, nowMs))),
       task: (taskId) => through(() => store.task(taskId)),
       tasks: (query) => through(() => store.tasks(query)),
       overdue: (nowMs, limit) => through(() => store.overdue(nowMs, limit)),
@@ -182,6 +185,11 @@ export class Life {
       prune: (keep) => through(() => store.prune(keep)),
       close: () => Promise.resolve(),
     }
+  }
+
+  private reopened<Outcome extends string>(by: 'retry' | 'resolve', taskId: TaskId, outcome: Outcome): Outcome {
+    if (outcome === 'queued') this.world.trace.note({ kind: 'reopened', taskId, by })
+    return outcome
   }
 
   private async commit(batch: Batch): Promise<Committed> {

@@ -17,7 +17,7 @@ export interface Channel {
 
 /** Why the main loop does not turn. */
 interface Stuck {
-  readonly why: 'loop' | 'stopped' | 'disk' | 'blocked' | 'starved'
+  readonly why: 'loop' | 'stopped' | 'disk' | 'blocked' | 'computing' | 'starved'
   readonly sinceMs: number
 }
 
@@ -278,10 +278,10 @@ export class SimProcess {
     this.at(0, () => this.pulse())
   }
 
-  /** Inside `execSync`: asleep, with a child. */
+  /** Inside `execSync`, asleep with a child; or, where it was declared, in a long computation. */
   block(forMs: number, declaredMs: number | null, taskId: TaskId): void {
     if (forMs >= (declaredMs ?? this.pool.deadlines.stepMs)) this.wound('blocked_too_long', taskId)
-    this.seize('blocked', forMs)
+    this.seize(declaredMs !== null && forMs % 2 === 0 ? 'computing' : 'blocked', forMs)
   }
 
   look(): ProcessLook {
@@ -292,6 +292,7 @@ export class SimProcess {
     const stuckMs = this.clock.nowMs() - stuck.sinceMs
     switch (stuck.why) {
       case 'loop':
+      case 'computing':
         return { state: 'R', cpuMs: baseMs + stuckMs, children: 0 }
       case 'stopped':
         return { state: 'T', cpuMs: baseMs, children: 0 }

@@ -97,6 +97,7 @@ export class World {
         this.around.outageUntilMs = clock.nowMs() + forMs
       },
       operate: (command) => this.operate(command),
+      retry: (taskId) => this.retry(taskId),
     })
     this.load(this.random.fork())
     if (scenario.tasks !== undefined) this.clock.after(1, () => this.submitFirst(scenario.tasks ?? []))
@@ -139,6 +140,11 @@ export class World {
     this.stir(door.operate(command, 'somebody', 'simulated'))
   }
 
+  private retry(taskId: string): void {
+    const { door } = this
+    if (door !== null) this.stir(door.retry(taskId, undefined, 'somebody', 'simulated'))
+  }
+
   /** What a person does once the trouble is over: releases, resumes, and answers held steps. */
   async tidyUp(): Promise<void> {
     const { door } = this
@@ -147,7 +153,6 @@ export class World {
       if (replica.phase === 'quarantined') this.operate({ kind: 'release', replica: replica.name })
     for (const pool of door.pools()) if (pool.hold !== null) this.operate({ kind: 'resume', pool: pool.name })
     for (const { id } of (await this.store.tasks({ status: 'held', limit: 500 })).rows) {
-      this.trace.note({ kind: 'reopened', taskId: id, by: 'resolve' })
       this.stir(door.resolve(id, { kind: 'repeat' }, 'somebody', 'simulated'))
     }
   }

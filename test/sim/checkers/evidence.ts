@@ -45,7 +45,7 @@ export class EvidenceChecker implements Checker {
         if (
           event.effect.kind === 'terminate' &&
           !this.actedOn.has(keyOf(event.effect)) &&
-          !this.places.mayBeRetired(event.effect.replica)
+          !this.places.mayBeRetired(event.effect.replica, atMs)
         )
           this.trace.violate(this.rule, `${keyOf(event.effect)} is terminated without an action in an incident`)
         if (event.effect.kind === 'reset') {
@@ -114,9 +114,14 @@ export function checkEnd(trace: Trace, pools: readonly PoolSpec[], taskId: TaskI
     }
     case 'dead_letter': {
       // A stall may have been mended by a soft restart: it cost nobody.
-      const lost = task.attempts.filter(
-        (attempt) => attempt.counted && attempt.outcome !== 'failed' && attempt.outcome !== 'stalled',
-      ).length
+      const lost = task.attempts
+        .slice(
+          Math.max(
+            0,
+            task.attempts.findLastIndex(({ attempt }) => attempt === 1),
+          ),
+        ) // Those before a retry are forgiven.
+        .filter(({ counted, outcome }) => counted && outcome !== 'failed' && outcome !== 'stalled').length
       if (lost > (spec?.recovery.poisonAfter ?? 0))
         trace.violate('poison_bounded', `${taskId} is a dead letter after it cost ${lost} replicas`)
       return

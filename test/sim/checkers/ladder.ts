@@ -4,16 +4,18 @@ import type { Incident } from '../../../src/model/incident.ts'
 import type { PoolSpec } from '../../../src/model/pool.ts'
 import type { Checker, Trace, TraceEvent } from '../trace.ts'
 
-/** R3: no rung more often than the ladder says. R4: closed only after the probation. R5: replacements are bounded. */
+/** R3: no rung more often than the ladder says, and quarantine is for a person to end. R4: closed only after the probation. R5: replacements are bounded. */
 export class LadderChecker implements Checker {
   readonly rule = 'ladder'
-  readonly sees = ['committed', 'commit_failed', 'supervisor', 'operator'] as const
+  readonly sees = ['committed', 'commit_failed', 'supervisor'] as const
   private readonly trace: Trace
   private readonly pools: ReadonlyMap<PoolName, PoolSpec>
   private readonly actionCounts = new Map<string, number>()
   private readonly incarnations = new Map<ReplicaName, number>()
   /** Places that had a process in this life of the supervisor, and no release since: a new one replaces it. */
   private readonly spawned = new Set<ReplicaName>()
+  /** Places in quarantine, with the process that it ended. */
+  private readonly quarantined = new Map<ReplicaName, number>()
   private readonly respawnsMs = new Map<PoolName, number[]>()
 
   constructor(trace: Trace, pools: readonly PoolSpec[]) {
@@ -22,24 +24,30 @@ export class LadderChecker implements Checker {
   }
 
   see(event: TraceEvent): void {
-    if (event.kind === 'committed' || event.kind === 'commit_failed') {
-      for (const changes of event.batch.decisions)
-        for (const change of changes) if (change.kind === 'replica') this.replaced(change.record, event.batch.nowMs)
-    }
     if (event.kind === 'committed') {
       event.batch.decisions.forEach((changes, at) => {
+        this.replacements(changes, event.batch.nowMs)
         if (event.result.outcomes[at] === 'applied') this.decided(changes, event.batch.nowMs)
       })
+    } else if (event.kind === 'commit_failed') {
+      for (const changes of event.batch.decisions) this.replacements(changes, event.batch.nowMs)
     } else if (event.kind === 'supervisor' && event.what === 'born') {
       this.spawned.clear()
       this.respawnsMs.clear()
-    } else if (event.kind === 'operator' && event.command.kind === 'release') {
-      this.spawned.delete(event.command.replica)
     }
   }
 
-  private forget(replica: ReplicaName): void {
+  private replacements(changes: readonly Change[], atMs: number): void {
+    for (const change of changes) if (change.kind === 'replica') this.replaced(change.record, atMs)
+  }
+
+  private released(replica: ReplicaName): void {
     this.spawned.delete(replica)
+    this.quarantined.delete(replica)
+  }
+
+  private forget(replica: ReplicaName): void {
+    this.released(replica)
     this.incarnations.delete(replica)
   }
 
@@ -48,10 +56,15 @@ export class LadderChecker implements Checker {
     for (const change of changes) {
       if (change.kind === 'incident') this.incident(change.incident, kinds)
       else if (change.kind === 'forget_replica') this.forget(change.replica)
+      else if (change.kind === 'audit' && change.what === 'release') this.released(change.target as ReplicaName)
     }
     for (const change of changes) {
-      const charged = change.kind === 'replica' ? kinds.get(change.record.name) : undefined
-      if (change.kind === 'replica' && charged !== undefined) this.charged(change.record, charged, atMs)
+      if (change.kind !== 'replica') continue
+      const { name, incarnation } = change.record
+      const charged = kinds.get(name)
+      if (charged !== undefined) this.charged(change.record, charged, atMs)
+      if (incarnation > (this.quarantined.get(name) ?? Number.POSITIVE_INFINITY))
+        this.trace.violate('quarantine_kept', `${name}#${incarnation} is spawned, and nobody released it`)
     }
   }
 
@@ -61,6 +74,8 @@ export class LadderChecker implements Checker {
     for (const action of incident.actions.slice(seen)) {
       if (action.strike > 0 && action.replica !== null)
         kinds.set(action.replica, (kinds.get(action.replica) ?? new Set()).add(action.kind))
+      if (action.kind === 'quarantine' && action.replica !== null)
+        this.quarantined.set(action.replica, action.incarnation ?? 0)
     }
     const spec = this.pools.get(incident.pool)
     const passed =

@@ -4,8 +4,8 @@ import { keyOf } from './acting.ts'
 import type { LedgerChecker } from './ledger.ts'
 import type { Places } from './places.ts'
 
-/** A wound that has healed may still be answered for so long: the verdict was taken, and waited for a store that failed, ms. */
-const healedExcuseMs = 60_000
+/** A wound that has healed may still be answered for so long, and while the store fails: the verdict was on its way, ms. */
+const healedExcuseMs = 30_000
 
 /**
  * R7: nobody is ended or reset who is inside its deadlines. The simulator knows
@@ -14,7 +14,7 @@ const healedExcuseMs = 60_000
  */
 export class WrongKillChecker implements Checker {
   readonly rule = 'slow_is_not_dead'
-  readonly sees = ['wound', 'operator', 'effect', 'process', 'observed'] as const
+  readonly sees = ['commit_failed', 'wound', 'operator', 'effect', 'process', 'observed'] as const
   private readonly trace: Trace
   private readonly ledger: LedgerChecker
   private readonly places: Places
@@ -36,6 +36,9 @@ export class WrongKillChecker implements Checker {
     switch (event.kind) {
       case 'wound':
         this.wounded(event, atMs)
+        return
+      case 'commit_failed':
+        for (const key of this.healedMs.keys()) this.healedMs.set(key, atMs)
         return
       case 'process':
         if (event.what !== 'gone') return
@@ -78,7 +81,7 @@ export class WrongKillChecker implements Checker {
   }
 
   private terminated(effect: ProcessName, atMs: number): void {
-    if (!this.isExcused(effect, atMs) && !this.places.mayBeRetired(effect.replica))
+    if (!this.isExcused(effect, atMs) && !this.places.mayBeRetired(effect.replica, atMs))
       this.trace.violate(this.rule, `${keyOf(effect)} is terminated, and nothing is wrong with it`)
   }
 
