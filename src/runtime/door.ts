@@ -169,9 +169,14 @@ async function submit(parts: DoorParts, pool: string, tasks: readonly Submission
       submittedMs: nowMs,
     }
   })
-  const outcomes = await store.submit(news, limits.queuedPerPool)
+  const submitted = store.submit(news, limits.queuedPerPool)
+  // Tasks without a key are surely new, and the tick is told while they are being written: its claim follows them
+  // into the same transaction, and an idle replica starts one sync earlier.
+  const early = news.every((task) => task.idempotencyKey === null)
+  if (early) inbox.push({ kind: 'work_arrived', pool, count: news.length, atMs: nowMs })
+  const outcomes = await submitted
   const created = outcomes.reduce((count, outcome) => count + (outcome.kind === 'created' ? 1 : 0), 0)
-  if (created > 0) inbox.push({ kind: 'work_arrived', pool, count: created, atMs: nowMs })
+  if (!early && created > 0) inbox.push({ kind: 'work_arrived', pool, count: created, atMs: nowMs })
   for (const outcome of outcomes)
     if (outcome.kind === 'created')
       parts.events.publish({ kind: 'task', taskId: outcome.id, pool, status: outcome.status, atMs: nowMs })
