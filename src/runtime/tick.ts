@@ -5,7 +5,7 @@ import type { PoolName } from '../model/ids.ts'
 import type { AttemptObservation, NodeObservation, Observation, ReplicaObservation } from '../model/observation.ts'
 import type { ReplicaRow } from '../model/rows.ts'
 import { decideReplica } from '../policy/decide.ts'
-import { begin, planClaims, withoutSuspects } from '../policy/dispatch.ts'
+import { begin, planClaims } from '../policy/dispatch.ts'
 import { forgive } from '../policy/forgive.ts'
 import { isSilent } from '../policy/health/pulse.ts'
 import { foldAttempt, foldReplica } from '../policy/observe.ts'
@@ -346,8 +346,7 @@ export class Tick {
       const pool = tables.pools.get(name)
       // Something came that nobody asked for: the next turn does.
       if (depth.queued > (pool?.depth.queued ?? 0) && !asked.has(name)) this.redispatchAtMs = nowMs
-      if (pool !== undefined)
-        tables.pools.set(name, { ...pool, depth, suspects: depth.queued + depth.scheduled === 0 ? {} : pool.suspects })
+      if (pool !== undefined) tables.pools.set(name, { ...pool, depth })
     }
     claims.forEach((claim, at) => {
       const leases = committed.leases[at] ?? []
@@ -361,13 +360,6 @@ export class Tick {
         publisher.publish({ kind: 'task', taskId: lease.taskId, pool: lease.pool, status: 'leased', atMs: nowMs })
       }
       if (leases.length > 0) {
-        tables.pools.set(
-          claim.pool,
-          withoutSuspects(
-            pool,
-            leases.map((lease) => lease.taskId),
-          ),
-        )
         const before = tables.wakesMs.get(claim.replica) ?? Number.POSITIVE_INFINITY
         const deadlines = leases.map((lease) => lease.deadlineMs ?? Number.POSITIVE_INFINITY)
         tables.wakesMs.set(claim.replica, Math.min(before, nowMs + spec.leaseMs / 3, ...deadlines))
