@@ -82,7 +82,8 @@ export class Tick {
       if (inbox.length === 0) this.decide(nowMs)
       if (nowMs >= this.reapAtMs) await this.reap(nowMs)
       this.wakePools(nowMs)
-      await this.write(nowMs, this.plan(nowMs))
+      const claims = this.plan(nowMs)
+      if (claims.length > 0 || !this.writer.settled) await this.write(nowMs, claims)
     }
     this.lastSweepMs = nowMs
     const wakeAtMs = inbox.length > 0 ? nowMs : this.wakeAtMs()
@@ -332,7 +333,8 @@ export class Tick {
   }
 
   private async reap(nowMs: number): Promise<void> {
-    this.reapAtMs = nowMs + reapMs
+    // On whole seconds, as most of what is due from time to time.
+    this.reapAtMs = Math.floor(nowMs / reapMs + 1) * reapMs
     const late = await this.parts.store.overdue(nowMs, overduePerReap)
     for (const taskId of late)
       if (this.parts.tables.attempt(taskId) === undefined) this.writer.add([overdue(taskId, nowMs)])

@@ -44,7 +44,7 @@ const sampleEveryTicks = 20
 
 /** One simulated installation over all the lives of its supervisor. */
 export class World {
-  readonly clock = new SimClock(startMs)
+  readonly clock: SimClock
   readonly trace: Trace
   readonly sink: Sink
   readonly machine: Machine
@@ -63,6 +63,8 @@ export class World {
 
   constructor(parts: WorldParts) {
     this.parts = parts
+    // By seed, so that pulses fall anywhere between the whole seconds on which much is due.
+    this.clock = new SimClock(startMs + (parts.seed % 1_000))
     this.random = createRandom(parts.seed)
     this.trace = new Trace(this.clock, parts.keepsHash)
     this.sink = new Sink(this.trace)
