@@ -111,7 +111,7 @@ const pool: PoolView = {
   min: 1,
   max: 1,
   phases: { waiting: 0, starting: 0, ready: 1, draining: 0, stopping: 0, quarantined: 0 },
-  depth: { queued: 0, scheduled: 0, held: 0, leased: 0, nextDueMs: null },
+  depth: { queued: 0, scheduled: 0, held: 0, leased: 0, suspects: 0, nextDueMs: null },
   active: 0,
   status: 'healthy',
   hold: null,

@@ -161,6 +161,8 @@ export interface QueueDepth {
   readonly scheduled: number
   readonly held: number
   readonly leased: number
+  /** Of the queued ones: those that cost a replica, and so need an idle one to themselves (R8). */
+  readonly suspects: number
   /** When the next scheduled task is due, or null. */
   readonly nextDueMs: number | null
 }

@@ -139,8 +139,6 @@ export interface PoolRow {
   readonly incarnationFloor: number
   /** Starts that failed since the last one that succeeded. */
   readonly failedStarts: number
-  /** Suspect tasks that wait for a replica of their own, with the replica they avoid. */
-  readonly suspects: Readonly<Record<TaskId, ReplicaName>>
   /** Smoothed running time of one attempt, ms: how much prefetching pays. */
   readonly taskMs: number
   /** Why it is not ready (a failed critical dependency), or null. Gates dispatch. */

@@ -80,9 +80,9 @@ function expect(draft: Draft, view: View, attempt: AttemptRow, notBeforeMs: numb
   const { depth } = pool
   const nextDueMs = notBeforeMs === null ? depth.nextDueMs : Math.min(notBeforeMs, depth.nextDueMs ?? notBeforeMs)
   const queued = depth.queued + (notBeforeMs === null ? 1 : 0)
-  const suspect = lost || attempt.lostReplicas.length > 0
-  const suspects = suspect ? { ...pool.suspects, [attempt.taskId]: attempt.replica } : pool.suspects
-  draft.pool = { ...pool, suspects, depth: { ...depth, queued, nextDueMs } }
+  const suspect = notBeforeMs === null && (lost || attempt.lostReplicas.length > 0)
+  const suspects = depth.suspects + (suspect ? 1 : 0)
+  draft.pool = { ...pool, depth: { ...depth, queued, suspects, nextDueMs } }
 }
 
 function statusOf(next: NextState): NextState['status'] | 'scheduled' {

@@ -4,6 +4,7 @@ import { limits } from '../model/limits.ts'
 import type { AttemptRow, ReplicaRow } from '../model/rows.ts'
 import { askToReset, revokeAttempt } from './attempts.ts'
 import { judgeProgress } from './detect/stall.ts'
+import { onGrid } from './grid.ts'
 import { ask, probeWakeMs, timedOut } from './health/probe.ts'
 import { judgePulse } from './health/pulse.ts'
 import { close } from './incident.ts'
@@ -297,11 +298,11 @@ function decideReadiness(view: View): Decided {
 function decideLease(view: View): Decided {
   const { nowMs, replica, spec, attempts } = view
   const everyMs = spec.leaseMs / 3
-  const frameDueMs = replica.leaseSentMs + everyMs
+  const frameDueMs = onGrid(replica.leaseSentMs + everyMs, everyMs)
   const renewDueMs =
     attempts.length === 0 || replica.pulse.lastMs <= replica.renewedMs
       ? Number.POSITIVE_INFINITY
-      : replica.renewedMs + everyMs
+      : onGrid(replica.renewedMs + everyMs, everyMs)
   if (nowMs < frameDueMs && nowMs < renewDueMs) return nothing(Math.min(frameDueMs, renewDueMs))
   const draft = new Draft()
   let row = replica

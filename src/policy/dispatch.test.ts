@@ -10,12 +10,12 @@ const busy = (count: number, replica: `${string}/${number}`): readonly AttemptRo
 function plan(
   queued: number,
   hands: readonly number[],
-  more: { pool?: Partial<PoolRow>; rows?: Partial<ReplicaRow>; concurrency?: number } = {},
+  more: { pool?: Partial<PoolRow>; rows?: Partial<ReplicaRow>; concurrency?: number; suspects?: number } = {},
 ) {
   const replicas = hands.map((_, index) => readyReplica(index, more.rows))
   const candidates = replicas.map((row, at) => ({ row, attempts: busy(hands[at] ?? 0, row.name) }))
   const pool = poolRow({
-    depth: { queued, scheduled: 0, held: 0, leased: 0, nextDueMs: null },
+    depth: { queued, scheduled: 0, held: 0, leased: 0, suspects: more.suspects ?? 0, nextDueMs: null },
     taskMs: 1_000,
     ...more.pool,
   })
@@ -78,9 +78,24 @@ describe('who asks for work', () => {
       is: { 'p/0': 1 },
     },
     {
-      name: 'a replica is kept free for a waiting suspect that avoids the other',
-      claims: plan(900, [0, 3], { pool: { taskMs: 0.1, suspects: { s: 'p/0' } } }),
-      is: { 'p/0': 129 },
+      name: 'no suspect waits: nobody runs empty',
+      claims: plan(900, [3, 3, 3], { pool: { taskMs: 0.1 } }),
+      is: { 'p/0': 126, 'p/1': 126, 'p/2': 126 },
+    },
+    {
+      name: 'a suspect waits: the two least loaded run empty, since it may avoid one',
+      claims: plan(900, [3, 1, 2], { pool: { taskMs: 0.1 }, suspects: 1 }),
+      is: { 'p/0': 126 },
+    },
+    {
+      name: 'a suspect waits: what has run empty takes one task alone',
+      claims: plan(900, [3, 0, 2], { pool: { taskMs: 0.1 }, suspects: 1 }),
+      is: { 'p/0': 126, 'p/1': 1 },
+    },
+    {
+      name: 'a suspect waits: idle replicas take one each, whatever the concurrency',
+      claims: plan(9, [0, 0], { concurrency: 4, suspects: 2 }),
+      is: { 'p/0': 1, 'p/1': 1 },
     },
   ])('$name', ({ claims, is }) => {
     expect(claims).toEqual(is)

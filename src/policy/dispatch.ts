@@ -1,6 +1,5 @@
 import type { Claim } from '../model/change.ts'
 import type { Effect } from '../model/effect.ts'
-import type { TaskId } from '../model/ids.ts'
 import { limits } from '../model/limits.ts'
 import type { PoolSpec } from '../model/pool.ts'
 import type { AttemptRow, PoolRow, ReplicaRow } from '../model/rows.ts'
@@ -30,7 +29,7 @@ export interface Candidate {
 /**
  * Who asks the store for how many tasks. Free places first, the least loaded
  * replica first; then, where tasks are short, a prefetch that hides the round
- * trip. Suspect tasks get a replica of their own: one is kept free for them.
+ * trip. Suspect tasks get a replica of their own, which must run empty for them.
  */
 export function planClaims(
   pool: PoolRow,
@@ -47,10 +46,10 @@ export function planClaims(
   const canaryOnly = pool.hold !== null
   const allowed = canaryOnly ? usable.filter(({ row }) => canary(row, view.replicas)).slice(0, 1) : usable
   const ordered = allowed.toSorted((a, b) => a.attempts.length - b.attempts.length)
-  const reserved = canaryOnly ? null : reservedFor(pool, ordered)
+  const alone = canaryOnly ? 1 : emptied(pool)
   const hasSibling = usable.length > 1
-  const wants = ordered.map(({ row, attempts }) => {
-    if (canaryOnly || row.name === reserved) return attempts.length === 0 ? 1 : 0
+  const wants = ordered.map(({ attempts }, at) => {
+    if (at < alone) return attempts.length === 0 ? 1 : 0
     return Math.max(0, spec.concurrency + prefetch(pool) - attempts.length)
   })
   const places = ordered.map(({ attempts }, at) =>
@@ -82,11 +81,13 @@ function prefetch(pool: PoolRow): number {
   return Math.min(limits.prefetch, Math.floor(prefetchMs / Math.max(pool.taskMs, prefetchMs / limits.prefetch)))
 }
 
-/** The replica that is kept free for a waiting suspect: the least loaded that the suspect does not avoid. */
-function reservedFor(pool: PoolRow, ordered: readonly Candidate[]): string | null {
-  const avoided = Object.values(pool.suspects)[0]
-  if (avoided === undefined) return null
-  return (ordered.find(({ row }) => row.name !== avoided) ?? ordered[0])?.row.name ?? null
+/**
+ * How many of the least loaded replicas take nothing until they are idle, and
+ * then one task alone, because a suspect waits (R8): two, since it may avoid one.
+ * What they have in hand only shrinks, so one of them runs empty however much is queued.
+ */
+function emptied(pool: PoolRow): number {
+  return pool.depth.suspects === 0 ? 0 : 2
 }
 
 /**
@@ -149,11 +150,4 @@ export function begin(
     },
     effect: { kind: 'dispatch', replica, incarnation, lease, leaseMs: spec.leaseMs },
   }
-}
-
-/** Claimed suspects no longer wait; suspects that went another way (cancelled) are forgotten with them. */
-export function withoutSuspects(pool: PoolRow, claimed: readonly TaskId[]): PoolRow {
-  if (Object.keys(pool.suspects).length === 0) return pool
-  const suspects = Object.fromEntries(Object.entries(pool.suspects).filter(([taskId]) => !claimed.includes(taskId)))
-  return { ...pool, suspects }
 }

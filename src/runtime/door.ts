@@ -11,7 +11,7 @@ import type { Meter } from '../port/meter.ts'
 import type { NodeDoor, Submission } from '../port/node.ts'
 import type { ProcessHost } from '../port/process-host.ts'
 import type { Random } from '../port/random.ts'
-import type { Store } from '../port/store.ts'
+import type { ResolveOutcome, RetryOutcome, Store } from '../port/store.ts'
 import type { Dependencies } from './dependencies.ts'
 import type { EventLog } from './events.ts'
 import { gauges } from './gauges.ts'
@@ -51,14 +51,10 @@ export function createDoor(parts: DoorParts): Door {
     task: (id) => store.task(id),
     waitForTask: (id, timeoutMs, signal) => waitForTask(parts, id, timeoutMs, signal),
     tasks: (query) => store.tasks(query),
-    retry: async (id, input, who, reason) => {
-      const outcome = await store.retry(id, input, clock.nowMs())
-      return told(parts, outcome, { who, what: 'retry', target: id, reason })
-    },
-    resolve: async (id, answer, who, reason) => {
-      const outcome = await store.resolve(id, answer, clock.nowMs())
-      return told(parts, outcome, { who, what: 'resolve', target: id, reason })
-    },
+    retry: (id, input, who, reason) =>
+      reopen(parts, { who, what: 'retry', target: id, reason }, (nowMs) => store.retry(id, input, nowMs)),
+    resolve: (id, answer, who, reason) =>
+      reopen(parts, { who, what: 'resolve', target: id, reason }, (nowMs) => store.resolve(id, answer, nowMs)),
     operate: (command, who, reason) => operators.ask(command, who, reason),
     answer: (request, answer) => operators.answer(request, answer),
     node: () => ({
@@ -209,30 +205,25 @@ async function waitForTask(
   }
 }
 
-/** Tells the tick that a task of an unknown pool became claimable again. */
-async function wake(parts: DoorParts, taskId: string): Promise<void> {
-  const task = await parts.store.task(taskId)
-  if (task === null) return
-  const atMs = parts.clock.nowMs()
-  parts.inbox.push({ kind: 'work_arrived', pool: task.pool, count: 1, atMs })
-  parts.events.publish({ kind: 'task', taskId, pool: task.pool, status: task.status, atMs })
-}
-
-/** Writes who did what to a task and why, and wakes the tick when there is something to claim. */
-async function told<Outcome extends string>(
-  parts: DoorParts,
-  outcome: Outcome,
-  {
-    who,
-    what,
-    target,
-    reason,
-  }: { readonly who: string; readonly what: string; readonly target: string; readonly reason: string },
+/**
+ * What a person does to a task that nobody holds. Who and why are written first:
+ * a request without its deed misleads nobody, a deed without its record would
+ * (R9). And nothing can fail between the store's answer and the tick's inbox:
+ * the task would be claimable, and nobody would claim it.
+ */
+async function reopen<Outcome extends ResolveOutcome | RetryOutcome>(
+  { store, clock, inbox, events }: DoorParts,
+  asked: { readonly who: string; readonly what: string; readonly target: string; readonly reason: string },
+  deed: (nowMs: number) => Promise<Outcome>,
 ): Promise<Outcome> {
-  const atMs = parts.clock.nowMs()
-  const change = { kind: 'audit', atMs, who, what, target, reason } as const
-  await parts.store.commit({ nowMs: atMs, decisions: [[change]], claims: [] })
-  if (outcome === 'queued') await wake(parts, target)
+  const task = await store.task(asked.target)
+  const atMs = clock.nowMs()
+  await store.commit({ nowMs: atMs, decisions: [[{ kind: 'audit', atMs, ...asked }]], claims: [] })
+  const outcome = await deed(atMs)
+  if (task !== null && (outcome === 'queued' || outcome === 'failed')) {
+    if (outcome === 'queued') inbox.push({ kind: 'work_arrived', pool: task.pool, count: 1, atMs })
+    events.publish({ kind: 'task', taskId: task.id, pool: task.pool, status: outcome, atMs })
+  }
   return outcome
 }
 

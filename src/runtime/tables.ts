@@ -127,6 +127,7 @@ class TableView implements View {
   readonly replica: ReplicaRow
   readonly lagMs: number
   private readonly tables: Tables
+  private hand: readonly AttemptRow[] | null = null
 
   constructor(tables: Tables, replica: ReplicaRow, spec: PoolSpec, pool: PoolRow, nowMs: number, lagMs: number) {
     this.tables = tables
@@ -138,7 +139,8 @@ class TableView implements View {
   }
 
   get attempts(): readonly AttemptRow[] {
-    return this.tables.attemptsOf(this.replica.name)
+    this.hand ??= this.tables.attemptsOf(this.replica.name)
+    return this.hand
   }
 
   get incident(): Incident | null {

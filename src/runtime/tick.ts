@@ -5,7 +5,7 @@ import type { PoolName } from '../model/ids.ts'
 import type { AttemptObservation, NodeObservation, Observation, ReplicaObservation } from '../model/observation.ts'
 import type { ReplicaRow } from '../model/rows.ts'
 import { decideReplica } from '../policy/decide.ts'
-import { begin, planClaims, withoutSuspects } from '../policy/dispatch.ts'
+import { begin, planClaims } from '../policy/dispatch.ts'
 import { forgive } from '../policy/forgive.ts'
 import { isSilent } from '../policy/health/pulse.ts'
 import { foldAttempt, foldReplica } from '../policy/observe.ts'
@@ -82,7 +82,8 @@ export class Tick {
       if (inbox.length === 0) this.decide(nowMs)
       if (nowMs >= this.reapAtMs) await this.reap(nowMs)
       this.wakePools(nowMs)
-      await this.write(nowMs, this.plan(nowMs))
+      const claims = this.plan(nowMs)
+      if (claims.length > 0 || !this.writer.settled) await this.write(nowMs, claims)
     }
     this.lastSweepMs = nowMs
     const wakeAtMs = inbox.length > 0 ? nowMs : this.wakeAtMs()
@@ -332,7 +333,8 @@ export class Tick {
   }
 
   private async reap(nowMs: number): Promise<void> {
-    this.reapAtMs = nowMs + reapMs
+    // On whole seconds, as most of what is due from time to time.
+    this.reapAtMs = Math.floor(nowMs / reapMs + 1) * reapMs
     const late = await this.parts.store.overdue(nowMs, overduePerReap)
     for (const taskId of late)
       if (this.parts.tables.attempt(taskId) === undefined) this.writer.add([overdue(taskId, nowMs)])
@@ -346,8 +348,7 @@ export class Tick {
       const pool = tables.pools.get(name)
       // Something came that nobody asked for: the next turn does.
       if (depth.queued > (pool?.depth.queued ?? 0) && !asked.has(name)) this.redispatchAtMs = nowMs
-      if (pool !== undefined)
-        tables.pools.set(name, { ...pool, depth, suspects: depth.queued + depth.scheduled === 0 ? {} : pool.suspects })
+      if (pool !== undefined) tables.pools.set(name, { ...pool, depth })
     }
     claims.forEach((claim, at) => {
       const leases = committed.leases[at] ?? []
@@ -361,13 +362,6 @@ export class Tick {
         publisher.publish({ kind: 'task', taskId: lease.taskId, pool: lease.pool, status: 'leased', atMs: nowMs })
       }
       if (leases.length > 0) {
-        tables.pools.set(
-          claim.pool,
-          withoutSuspects(
-            pool,
-            leases.map((lease) => lease.taskId),
-          ),
-        )
         const before = tables.wakesMs.get(claim.replica) ?? Number.POSITIVE_INFINITY
         const deadlines = leases.map((lease) => lease.deadlineMs ?? Number.POSITIVE_INFINITY)
         tables.wakesMs.set(claim.replica, Math.min(before, nowMs + spec.leaseMs / 3, ...deadlines))

@@ -204,8 +204,8 @@ export function storeQueue(store: () => Store): void {
         10,
       )
       const a = await leaseOne(store())
-      const p = { queued: 1, scheduled: 2, held: 0, leased: 1, nextDueMs: startMs + 20 }
-      const q = { queued: 1, scheduled: 0, held: 0, leased: 0, nextDueMs: null }
+      const p = { queued: 1, scheduled: 2, held: 0, leased: 1, suspects: 0, nextDueMs: startMs + 20 }
+      const q = { queued: 1, scheduled: 0, held: 0, leased: 0, suspects: 0, nextDueMs: null }
       expect(await store().depths()).toEqual({ p, q })
       const decisions = [[{ kind: 'revoke', taskId: 'a', fence: a.fence } as const]]
       expect((await store().commit(newBatch({ decisions }))).depths).toEqual({ p })
@@ -213,6 +213,22 @@ export function storeQueue(store: () => Store): void {
       expect(due.depths).toEqual({ p: { ...p, queued: 2, scheduled: 1, nextDueMs: startMs + 50 } })
       await decide(store(), [end({ taskId: 'a', fence: a.fence + 1 }, { next: { status: 'held', reason: 'why' } })])
       expect(await store().depths()).toMatchObject({ p: { queued: 2, held: 1, leased: 0 } })
+    })
+
+    test('count the suspects among the queued, whichever way they come and go', async () => {
+      const suspects = async () => (await store().depths()).p?.suspects
+      await store().submit([newTask('s'), newTask('b'), newTask('c')], 10)
+      const [first, second] = [await leaseOne(store()), await leaseOne(store())]
+      const later = { ...queuedNext, notBeforeMs: startMs + 50 }
+      const ended = newBatch({ decisions: [[end(first, lostOnce)], [end(second, { ...lostOnce, next: later })]] })
+      expect((await store().commit(ended)).depths).toMatchObject({ p: { queued: 2, scheduled: 1, suspects: 1 } })
+      expect((await store().commit(newBatch({ nowMs: startMs + 50 }))).depths).toMatchObject({
+        p: { queued: 3, scheduled: 0, suspects: 2 },
+      })
+      expect(await claimedIds(store())).toEqual(['s'])
+      expect(await suspects()).toBe(1)
+      await decide(store(), [{ kind: 'refund', taskId: 'b', attempts: 1, losses: 1 }])
+      expect(await suspects()).toBe(0)
     })
 
     test('a refused decision changes none', async () => {

@@ -1,6 +1,6 @@
 import type { Rows } from '../../src/io/store/decision.ts'
 import { Depths } from '../../src/io/store/depths.ts'
-import { due, isWaiting, leased, newRow, type TaskRow } from '../../src/io/store/task-row.ts'
+import { due, isSuspect, isWaiting, leased, newRow, type TaskRow } from '../../src/io/store/task-row.ts'
 import type { Claim } from '../../src/model/change.ts'
 import type { PoolName, TaskId } from '../../src/model/ids.ts'
 import type { Json } from '../../src/model/json.ts'
@@ -51,7 +51,7 @@ export class MemoryTable implements Rows {
     const entry: Entry = { row, task, input: task.input, steps: new Map() }
     this.entries.set(task.id, entry)
     if (task.idempotencyKey !== null) this.#byKey.set(stepId(task.pool, task.idempotencyKey), entry)
-    this.depths.move(row.pool, null, row.status)
+    this.depths.replace(null, row)
     this.#enter(entry)
     return row
   }
@@ -59,7 +59,7 @@ export class MemoryTable implements Rows {
   set(after: TaskRow): void {
     const entry = this.entries.get(after.id)
     if (entry === undefined) throw new Error(`No task ${after.id}`)
-    this.depths.move(after.pool, entry.row.status, after.status)
+    this.depths.replace(entry.row, after)
     this.#leave(entry)
     entry.row = after
     this.#enter(entry)
@@ -76,9 +76,9 @@ export class MemoryTable implements Rows {
     const taken: Entry[] = []
     for (let index = queue.length - 1; index >= 0 && taken.length < claim.count; index -= 1) {
       const entry = queue[index] as Entry
-      const { avoid, lostReplicas } = entry.row
+      const { avoid } = entry.row
       if (avoid?.replica === claim.replica && nowMs < avoid.untilMs && claim.hasSibling) continue
-      if (lostReplicas.length === 0) {
+      if (!isSuspect(entry.row)) {
         taken.push(entry)
       } else if (claim.idle && taken.length === 0) {
         taken.push(entry)

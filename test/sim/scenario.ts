@@ -1,6 +1,7 @@
 import type { PoolSpec } from '../../src/model/pool.ts'
 import type { DependencySpec, ProbeSpec } from '../../src/model/probe.ts'
 import type { RepeatWord } from '../../src/model/task.ts'
+import type { Deed } from './deeds.ts'
 import type { SimRandom } from './random.ts'
 import type { Poison, StepScript, TaskScript } from './script.ts'
 
@@ -48,6 +49,8 @@ export interface Scenario {
   readonly mostTasks: number
   /** What is submitted at the start, to the first pool; on top of the load. */
   readonly tasks?: readonly TaskScript[]
+  /** What happens at its time, whatever chance says. */
+  readonly deeds?: readonly Deed[]
   /** How long faults and load last, ms. Then everything must drain. */
   readonly lengthMs: number
 }

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { createRandom } from './random.ts'
 import { describeFailure, type SimulationResult, simulate } from './run.ts'
 import { basicPool, calmScenario, type Scenario } from './scenario.ts'
-import type { StepScript, TaskScript } from './script.ts'
+import { fromInput, type StepScript, type TaskScript } from './script.ts'
 import type { Checker, TraceEvent } from './trace.ts'
 
 const step: StepScript = {
@@ -79,4 +79,39 @@ test('tasks survive a supervisor that dies all the time, and the sink accepts ea
   expect(result.statuses).toEqual({ done: 60 })
   expect(result.posts.accepted).toBe(120)
   expect(result.posts.old_fence).toBe(0)
+})
+
+test('a suspect task gets a replica to itself although the queue never empties and the supervisor was restarted', async () => {
+  const pool = basicPool('pool', 2, 2)
+  const backoff = { ...pool.retry.backoff, baseMs: 30_000, jitter: 0 }
+  // Its first attempt costs a replica and its second fails: for a minute it waits to be due, then for an idle replica.
+  const suspect: TaskScript = { ...plain, failures: 2 }
+  const others = Array.from({ length: 400 }, (_, at) => ({
+    ...plain,
+    steps: [{ ...step, ms: 3_000 + 7 * (at % 150) }],
+  }))
+  const sentMs: number[] = []
+  let sentAfterwards = 0
+  const watch: Checker = {
+    rule: 'sent',
+    sees: ['effect'],
+    see(event, atMs) {
+      if (event.kind !== 'effect' || event.effect.kind !== 'dispatch') return
+      if (fromInput(event.effect.lease.input).failures === suspect.failures) sentMs.push(atMs)
+      else if (sentMs.length === 3) sentAfterwards++
+    },
+  }
+  const scenario = calmScenario({ ...pool, retry: { ...pool.retry, backoff } }, createRandom(7), {
+    tasks: [suspect, ...others],
+    deeds: [
+      { atMs: 2_000, kind: 'crash_holder', task: 0 },
+      { atMs: 25_000, kind: 'crash_supervisor' },
+    ],
+  })
+  const result = await simulate({ seed: 7, scenario, watch })
+  expect(result.violations.length === 0 ? '' : describeFailure(result)).toBe('')
+  const [, second = 0, third = Number.POSITIVE_INFINITY] = sentMs
+  expect(third - second).toBeGreaterThan(60_000)
+  expect(third - second).toBeLessThan(80_000)
+  expect(sentAfterwards).toBeGreaterThan(100)
 })

@@ -6,6 +6,7 @@ import type { NodeDoor, Submission } from '../../src/port/node.ts'
 import { probeLoop } from '../../src/runtime/probing.ts'
 import { createSupervisor, type Supervisor } from '../../src/runtime/supervisor.ts'
 import { SimClock } from './clock.ts'
+import { plan, type Stage } from './deeds.ts'
 import { createFates, Faults } from './faults.ts'
 import { Machine } from './host.ts'
 import { Life, type Surroundings } from './life.ts'
@@ -43,7 +44,7 @@ const sampleEveryTicks = 20
 
 /** One simulated installation over all the lives of its supervisor. */
 export class World {
-  readonly clock = new SimClock(startMs)
+  readonly clock: SimClock
   readonly trace: Trace
   readonly sink: Sink
   readonly machine: Machine
@@ -62,6 +63,8 @@ export class World {
 
   constructor(parts: WorldParts) {
     this.parts = parts
+    // By seed, so that pulses fall anywhere between the whole seconds on which much is due.
+    this.clock = new SimClock(startMs + (parts.seed % 1_000))
     this.random = createRandom(parts.seed)
     this.trace = new Trace(this.clock, parts.keepsHash)
     this.sink = new Sink(this.trace)
@@ -81,10 +84,16 @@ export class World {
       outageUntilMs: 0,
       stirred: false,
     }
-    this.faults = new Faults(scenario, this.random.fork(), this.clock, {
+    const stage: Stage = {
       machine,
       taskIds: this.acknowledged,
       crashSupervisor: (calls) => this.crashSupervisor(calls),
+      operate: (command) => this.operate(command),
+      retry: (taskId) => this.retry(taskId),
+      isOver: () => this.faults.over,
+    }
+    this.faults = new Faults(scenario, this.random.fork(), this.clock, {
+      ...stage,
       pauseSupervisor: (forMs, framesFirst) => this.pauseSupervisor(forMs, framesFirst),
       breakStore: (forMs) => {
         this.around.failingUntilMs = clock.nowMs() + forMs
@@ -96,12 +105,11 @@ export class World {
       breakDependency: (forMs) => {
         this.around.outageUntilMs = clock.nowMs() + forMs
       },
-      operate: (command) => this.operate(command),
-      retry: (taskId) => this.retry(taskId),
     })
     this.load(this.random.fork())
     if (scenario.tasks !== undefined) this.clock.after(1, () => this.submitFirst(scenario.tasks ?? []))
     this.faults.begin()
+    plan(scenario.deeds ?? [], clock, stage)
     this.beget()
   }
 
@@ -133,16 +141,19 @@ export class World {
     return this.life?.alive && !this.life.paused && this.state !== 'starting' ? (this.supervisor?.door ?? null) : null
   }
 
-  operate(command: OperatorCommand): void {
+  operate(command: OperatorCommand): boolean {
     const { door } = this
-    if (door === null) return
+    if (door === null) return false
     this.trace.note({ kind: 'operator', command })
     this.stir(door.operate(command, 'somebody', 'simulated'))
+    return true
   }
 
-  private retry(taskId: string): void {
+  private retry(taskId: string): boolean {
     const { door } = this
-    if (door !== null) this.stir(door.retry(taskId, undefined, 'somebody', 'simulated'))
+    if (door === null) return false
+    this.stir(door.retry(taskId, undefined, 'somebody', 'simulated'))
+    return true
   }
 
   /** What a person does once the trouble is over: releases, resumes, and answers held steps. */
@@ -227,8 +238,10 @@ export class World {
     life.die()
   }
 
-  private crashSupervisor(calls: number): void {
-    if (this.life !== null && !this.life.paused) this.life.callsLeft = calls
+  private crashSupervisor(calls: number): boolean {
+    if (this.life === null || this.life.paused) return false
+    this.life.callsLeft = calls
+    return true
   }
 
   private pauseSupervisor(forMs: number, framesFirst: boolean): void {

@@ -1,10 +1,11 @@
 import type { QueueDepth } from '../../model/change.ts'
 import type { PoolName } from '../../model/ids.ts'
 import type { TaskStatus } from '../../model/task.ts'
+import { isSuspect, type TaskRow } from './task-row.ts'
 
 type Counters = { -readonly [Key in keyof QueueDepth]: QueueDepth[Key] }
 
-const empty: QueueDepth = { queued: 0, scheduled: 0, held: 0, leased: 0, nextDueMs: null }
+const empty: QueueDepth = { queued: 0, scheduled: 0, held: 0, leased: 0, suspects: 0, nextDueMs: null }
 
 function counterOf(status: TaskStatus): 'queued' | 'scheduled' | 'held' | 'leased' | null {
   if (status === 'queued' || status === 'scheduled' || status === 'held') return status
@@ -17,13 +18,19 @@ export class Depths {
   /** What the pools touched by this transaction were before it. */
   readonly #before = new Map<PoolName, QueueDepth>()
 
-  /** Moves `count` tasks; null stands for outside (submitted, or deleted). */
-  move(pool: PoolName, from: TaskStatus | null, to: TaskStatus | null, count = 1): void {
+  /** One task is no longer what it was; null: it was not there. */
+  replace(before: TaskRow | null, after: TaskRow): void {
+    if (before !== null && before.status === after.status && isSuspect(before) === isSuspect(after)) return
+    if (before !== null) this.add(before.pool, before.status, -1, isSuspect(before) ? -1 : 0)
+    this.add(after.pool, after.status, 1, isSuspect(after) ? 1 : 0)
+  }
+
+  /** So many more (or fewer) tasks of a status; `suspects` of them cost a replica. */
+  add(pool: PoolName, status: TaskStatus, count: number, suspects: number): void {
     const counters = this.#touch(pool)
-    const source = from === null ? null : counterOf(from)
-    const target = to === null ? null : counterOf(to)
-    if (source !== null) counters[source] -= count
-    if (target !== null) counters[target] += count
+    const counter = counterOf(status)
+    if (counter !== null) counters[counter] += count
+    if (status === 'queued') counters.suspects += suspects
   }
 
   setNextDue(pool: PoolName, nextDueMs: number | null): void {

@@ -52,6 +52,11 @@ export function isWaiting(status: TaskStatus): boolean {
   return status === 'queued' || status === 'scheduled' || status === 'held'
 }
 
+/** It cost a replica: it runs alone (R8). */
+export function isSuspect(row: TaskRow): boolean {
+  return row.lostReplicas.length > 0
+}
+
 /** Whether a write under `fence` is the lease's own. */
 export function ownsLease(row: TaskRow, fence: number): boolean {
   return row.fence === fence && (row.status === 'leased' || row.status === 'returning')

@@ -1,5 +1,6 @@
 import type { ProbeSpec } from '../../model/probe.ts'
 import type { ProbeState } from '../../model/rows.ts'
+import { onGrid } from '../grid.ts'
 
 /** One result. The verdict changes only at a threshold, as in Kubernetes; a late or unasked answer changes nothing. */
 export function answered(state: ProbeState, ok: boolean, spec: ProbeSpec, nowMs: number): ProbeState {
@@ -7,7 +8,7 @@ export function answered(state: ProbeState, ok: boolean, spec: ProbeSpec, nowMs:
   const successes = ok ? state.successes + 1 : 0
   const verdict =
     failures >= spec.failureThreshold ? 'failed' : successes >= spec.successThreshold ? 'ok' : state.verdict
-  return { verdict, failures, successes, nextAtMs: nowMs + spec.periodMs, asked: null }
+  return { verdict, failures, successes, nextAtMs: onGrid(nowMs + spec.periodMs, spec.periodMs), asked: null }
 }
 
 /** Whether a question is due, and which number it carries. */

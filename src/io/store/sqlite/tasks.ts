@@ -6,7 +6,7 @@ import { limits } from '../../../model/limits.ts'
 import type { JournalStep, NewTask, SubmitOutcome, TaskStatus } from '../../../model/task.ts'
 import type { Rows } from '../decision.ts'
 import type { Depths } from '../depths.ts'
-import { newRow, type TaskRow } from '../task-row.ts'
+import { isSuspect, newRow, type TaskRow } from '../task-row.ts'
 import type { Journal } from './journal.ts'
 import {
   insertTask,
@@ -70,7 +70,8 @@ export class Tasks implements Rows {
     this.#claim = prepare(claimUpdate)
     this.#claimOne = prepare(`${lease} WHERE seq = ? ${leaseResult}`)
     this.#promote = prepare(`UPDATE task SET status = 'queued', not_before_ms = NULL WHERE seq IN (
-      SELECT seq FROM task WHERE status = 'scheduled' AND pool = ? AND not_before_ms <= ? ORDER BY not_before_ms LIMIT ?)`)
+      SELECT seq FROM task WHERE status = 'scheduled' AND pool = ? AND not_before_ms <= ? ORDER BY not_before_ms LIMIT ?)
+      RETURNING suspect`)
     this.#nextDue = prepare(`SELECT min(not_before_ms) FROM task WHERE status = 'scheduled' AND pool = ?`)
     this.#takeBack = prepare(`UPDATE task SET status = 'returning', fence = fence + 1
       WHERE status IN ('leased', 'returning') AND status NOT IN ('queued', 'done') RETURNING ${rowColumns}`)
@@ -88,12 +89,13 @@ export class Tasks implements Rows {
     }
     const { queued, scheduled, held } = this.#depths.of(task.pool)
     if (queued + scheduled + held >= queueLimit) return { kind: 'refused', reason: 'queue_full' }
-    const { id, status } = newRow(task, 0)
+    const row = newRow(task, 0)
+    const { id, status } = row
     if (this.#insert.run(...insertValues(task, status)).changes === 0) {
       // The submitter tries again after a failure whose outcome it could not know.
       return { kind: 'existing', id, status: this.task(id)?.status ?? status }
     }
-    this.#depths.move(task.pool, null, status)
+    this.#depths.replace(null, row)
     return { kind: 'created', id, status }
   }
 
@@ -110,7 +112,7 @@ export class Tasks implements Rows {
 
   write(before: TaskRow, after: TaskRow): void {
     this.#update.run(...updateValues(before, after))
-    if (before.status !== after.status) this.#depths.move(after.pool, before.status, after.status)
+    this.#depths.replace(before, after)
     if (after.lease === null) this.#leased.delete(after.id)
     else this.#remember(after)
   }
@@ -150,8 +152,9 @@ export class Tasks implements Rows {
   /** Queues what is due: at most `limits.promotedPerCommit` a pool, the rest with the next transaction. */
   promote(nowMs: number): void {
     for (const pool of this.#depths.due(nowMs)) {
-      const { changes } = this.#promote.run(pool, nowMs, limits.promotedPerCommit)
-      this.#depths.move(pool, 'scheduled', 'queued', Number(changes))
+      const promoted = this.#promote.all(pool, nowMs, limits.promotedPerCommit) as unknown as Values[]
+      this.#depths.add(pool, 'scheduled', -promoted.length, 0)
+      this.#depths.add(pool, 'queued', promoted.length, promoted.filter(([suspect]) => suspect === 1).length)
     }
   }
 
@@ -202,7 +205,10 @@ export class Tasks implements Rows {
     // RETURNING promises no order.
     leases.sort((a, b) => b.row.priority - a.row.priority || a.row.seq - b.row.seq)
     const first = leases[0]
-    if (first !== undefined) this.#depths.move(first.row.pool, 'queued', 'leased', leases.length)
+    if (first !== undefined) {
+      this.#depths.add(first.row.pool, 'queued', -leases.length, -leases.filter(({ row }) => isSuspect(row)).length)
+      this.#depths.add(first.row.pool, 'leased', leases.length, 0)
+    }
     return leases.map(({ row, input, needs }) => {
       this.#remember(row)
       return leaseText(row, String(input), needs === null ? '[]' : String(needs), this.#journal.text(row))
@@ -215,12 +221,14 @@ export class Tasks implements Rows {
   }
 
   #count(db: DatabaseSync): void {
-    const waiting = db.prepare(`SELECT pool, count(*) AS count FROM task WHERE status = 'queued' GROUP BY pool`).all()
-    for (const { pool, count } of waiting) this.#depths.move(pool as PoolName, null, 'queued', count as number)
+    const waiting = db.prepare(`SELECT pool, count(*) AS count, sum(suspect) AS suspects FROM task
+      WHERE status = 'queued' GROUP BY pool`)
+    for (const { pool, count, suspects } of waiting.all())
+      this.#depths.add(pool as PoolName, 'queued', count as number, suspects as number)
     const others = db.prepare(`SELECT pool, status, count(*) AS count FROM task
       WHERE status NOT IN ('queued', 'done') GROUP BY pool, status`)
     for (const { pool, status, count } of others.all()) {
-      this.#depths.move(pool as PoolName, null, status as TaskStatus, count as number)
+      this.#depths.add(pool as PoolName, status as TaskStatus, count as number, 0)
     }
     this.settleDepths()
     this.#depths.keep()

@@ -1,0 +1,52 @@
+import { assertNever } from '../../src/model/assert.ts'
+import type { OperatorCommand } from '../../src/model/observation.ts'
+import type { SimClock } from './clock.ts'
+import type { Machine } from './host.ts'
+
+/** Something planned: it happens at its time after the start, or as soon afterwards as it can. `task` counts the submitted ones. */
+export type Deed = { readonly atMs: number } & (
+  | { readonly kind: 'crash_holder'; readonly task: number }
+  | { readonly kind: 'crash_supervisor' }
+  | { readonly kind: 'operate'; readonly command: OperatorCommand }
+  | { readonly kind: 'retry'; readonly task: number }
+)
+
+/** Whom deeds are done to. What answers false could not be done yet. */
+export interface Stage {
+  readonly machine: Machine
+  readonly taskIds: readonly string[]
+  crashSupervisor(callsFromNow: number): boolean
+  operate(command: OperatorCommand): boolean
+  retry(taskId: string): boolean
+  isOver(): boolean
+}
+
+const againMs = 100
+
+export function plan(deeds: readonly Deed[], clock: SimClock, stage: Stage): void {
+  const attempt = (deed: Deed): void => {
+    if (!stage.isOver() && !carryOut(deed, stage)) clock.after(againMs, () => attempt(deed))
+  }
+  for (const deed of deeds) clock.after(deed.atMs, () => attempt(deed))
+}
+
+function carryOut(deed: Deed, stage: Stage): boolean {
+  switch (deed.kind) {
+    case 'crash_holder': {
+      const taskId = stage.taskIds[deed.task]
+      const holder = stage.machine.alive.find((process) =>
+        process.running.some((attempt) => attempt.lease.taskId === taskId),
+      )
+      holder?.exit('exit')
+      return holder !== undefined
+    }
+    case 'crash_supervisor':
+      return stage.crashSupervisor(1)
+    case 'operate':
+      return stage.operate(deed.command)
+    case 'retry':
+      return stage.retry(stage.taskIds[deed.task] ?? 'none')
+    default:
+      return assertNever(deed)
+  }
+}
