@@ -1,21 +1,12 @@
 /** The supervisor killed with SIGKILL at random moments under load: tasks lost, effects under old fences, orphans, and how soon work goes on. */
-import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { agentFile, type Row, report, row, settingsOf, waitFor } from './support.ts'
+import { type Effect, Life, listen } from './parts/life.ts'
+import { type Row, report, row, settingsOf, waitFor } from './support.ts'
 
 /** The backlog that 200 short lives leave behind takes two replicas a minute and a half. */
 const drainMs = 300_000
-
-interface Effect {
-  readonly task: string
-  readonly key: string
-  readonly fence: number
-  readonly supervisor: number
-}
 
 /** What the sink saw: it accepts by key and fence, and remembers when which supervisor's agents last posted. */
 class Sink {
@@ -48,7 +39,7 @@ export async function run(argv: readonly string[]): Promise<boolean> {
   const chance = lots(settings.seed)
   const folder = await mkdtemp(join(tmpdir(), 'prunella-crash-'))
   const sink = new Sink()
-  const { url, close } = await listen(sink)
+  const { url, close } = await listen((effect) => sink.take(effect))
   const ids: string[] = []
   const killedMs = new Map<number, number>()
   const resumeMs: number[] = []
@@ -133,77 +124,6 @@ async function drain(
   await life.kill()
   const lost = statuses.filter((status) => status === 'lost').length
   return { lost, unfinished: statuses.filter((status) => status !== 'done').length - lost }
-}
-
-class Life {
-  private readonly child: ChildProcess
-  readonly started: Promise<void>
-  private onStatus: (statuses: readonly string[]) => void = () => undefined
-
-  constructor(folder: string, url: string, ids: string[]) {
-    const script = new URL('agents/crash-node.ts', import.meta.url).pathname
-    const argv = ['--conditions=prunella-source', script, folder, agentFile('effects'), url]
-    this.child = spawn(process.execPath, argv, { stdio: ['pipe', 'pipe', 'inherit'] })
-    // A submit that is written while the process dies is not acknowledged: that is the point.
-    this.child.stdin?.on('error', () => undefined)
-    let rest = ''
-    this.started = new Promise((resolve) => {
-      this.child.stdout?.on('data', (chunk: Buffer) => {
-        const lines = (rest + chunk.toString()).split('\n')
-        rest = lines.pop() ?? ''
-        for (const line of lines) {
-          if (line === 'started') resolve()
-          if (line.startsWith('ids ')) ids.push(...(JSON.parse(line.slice(4)) as string[]))
-          if (line.startsWith('status ')) this.onStatus(JSON.parse(line.slice(7)) as string[])
-        }
-      })
-    })
-  }
-
-  get pid(): number {
-    return this.child.pid ?? 0
-  }
-
-  send(request: object): void {
-    this.child.stdin?.write(`${JSON.stringify(request)}\n`)
-  }
-
-  status(ids: readonly string[]): Promise<readonly string[]> {
-    return new Promise((resolve) => {
-      this.onStatus = resolve
-      this.send({ status: ids })
-    })
-  }
-
-  kill(): Promise<void> {
-    return new Promise((resolve) => {
-      this.child.once('exit', () => resolve())
-      this.child.kill('SIGKILL')
-    })
-  }
-}
-
-function listen(sink: Sink): Promise<{ readonly url: string; readonly close: () => Promise<void> }> {
-  const server = createServer((request, response) => {
-    let body = ''
-    request.on('data', (chunk: Buffer) => {
-      body += chunk.toString()
-    })
-    request.on('end', () => {
-      sink.take(JSON.parse(body) as Effect)
-      response.end('{}')
-    })
-  })
-  const close = (): Promise<void> =>
-    new Promise((resolve) => {
-      server.close(() => resolve())
-      server.closeAllConnections()
-    })
-  return new Promise((resolve) => {
-    server.listen(0, '127.0.0.1', () =>
-      resolve({ url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`, close }),
-    )
-  })
 }
 
 /** mulberry32: the kill moments follow from the seed. */

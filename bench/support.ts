@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -11,19 +11,31 @@ export interface Settings {
   readonly short: boolean
 }
 
-export function settingsOf(
+/** @param only  The parts of a benchmark that can be run by themselves with `--only PART`, which may be given again. */
+export function settingsOf<Part extends string = never>(
   argv: readonly string[],
-  defaults: { readonly runs: number; readonly shortRuns: number },
-): Settings {
+  defaults: { readonly runs: number; readonly shortRuns: number; readonly only?: readonly Part[] },
+): Settings & { readonly only: readonly Part[] } {
   const { values } = parseArgs({
     args: [...argv],
-    options: { runs: { type: 'string' }, seed: { type: 'string' }, short: { type: 'boolean' } },
+    options: {
+      runs: { type: 'string' },
+      seed: { type: 'string' },
+      short: { type: 'boolean' },
+      only: { type: 'string', multiple: true },
+    },
   })
+  const parts = defaults.only ?? []
+  const asked = values.only ?? parts
+  const unknown = asked.find((name) => !parts.some((part) => part === name))
+  if (unknown !== undefined)
+    throw new RangeError(`--only must be one of: ${parts.join(', ') || 'none'}, got ${unknown}`)
   const short = values.short ?? false
   return {
     runs: Number(values.runs ?? (short ? defaults.shortRuns : defaults.runs)),
     seed: Number(values.seed ?? 1),
     short,
+    only: parts.filter((part) => asked.includes(part)),
   }
 }
 
@@ -33,11 +45,14 @@ export interface BenchNode {
   end(): Promise<void>
 }
 
-/** A node with a fresh store below the temporary directory, without doors. Its agents read `folder` from `BENCH_FOLDER`. */
-export async function benchNode(pools: NonNullable<PrunellaConfig['pools']>): Promise<BenchNode> {
+/** A node with a fresh store below the temporary directory. With a `token` it has an HTTP door on a free port, else none. */
+export async function benchNode(
+  pools: NonNullable<PrunellaConfig['pools']>,
+  token: string | null = null,
+): Promise<BenchNode> {
   const folder = await mkdtemp(join(tmpdir(), 'prunella-bench-'))
   const config = resolveConfig(
-    { pools, shutdown: '2s' },
+    { pools, shutdown: '2s', http: { port: 0 } },
     { root: folder, stateFolder: join(folder, '.prunella'), env: {}, fileExists: () => true },
   )
   const silent = {
@@ -45,7 +60,7 @@ export async function benchNode(pools: NonNullable<PrunellaConfig['pools']>): Pr
     warn: () => undefined,
     error: (_facts: unknown, message: string) => console.error(message),
   }
-  const node = await startNode(config, { token: null, log: silent })
+  const node = await startNode(config, { token, log: silent })
   return {
     node,
     folder,
@@ -109,8 +124,17 @@ export function row(
   }
 }
 
-/** Prints the table, writes `bench/results/NAME.json`, and says whether every bar was met. */
-export async function report(name: string, settings: Settings, rows: readonly Row[]): Promise<boolean> {
+/**
+ * Prints the table, writes `bench/results/NAME.json`, and says whether every bar was met.
+ *
+ * @param isKept  Rows of the file that stay, because this run left them out. Only beside a run of the same length.
+ */
+export async function report(
+  name: string,
+  settings: Settings,
+  rows: readonly Row[],
+  isKept: (row: Row) => boolean = () => false,
+): Promise<boolean> {
   const number = (value: number): string =>
     Math.abs(value) >= 1_000 ? Math.round(value).toLocaleString('en') : value.toFixed(2)
   const wide = Math.max(...rows.map((each) => each.what.length))
@@ -123,8 +147,15 @@ export async function report(name: string, settings: Settings, rows: readonly Ro
   const folder = new URL('results/', import.meta.url)
   await mkdir(folder, { recursive: true })
   const machine = { cpu: cpus()[0]?.model ?? 'unknown', cores: cpus().length, node: process.version }
-  const result = { name, date: new Date().toISOString(), machine, settings, rows }
-  await writeFile(new URL(`${name}.json`, folder), `${JSON.stringify(result, null, 2)}\n`)
+  const file = new URL(`${name}.json`, folder)
+  const before = await readFile(file, 'utf8').then(
+    (text) => JSON.parse(text) as { readonly settings: Settings; readonly rows: readonly Row[] },
+    () => null, // The first run.
+  )
+  const kept = before?.settings.short === settings.short ? before.rows.filter(isKept) : []
+  const all = [...kept, ...rows].toSorted((a, b) => (kept.length === 0 ? 0 : a.what.localeCompare(b.what)))
+  const result = { name, date: new Date().toISOString(), machine, settings, rows: all }
+  await writeFile(file, `${JSON.stringify(result, null, 2)}\n`)
   return rows.every((each) => each.met !== false)
 }
 

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { startNode } from '../../src/compose.ts'
 import { resolveConfig } from '../../src/config/index.ts'
+import { factsOf } from '../parts/calm.ts'
 
 /** One life of a supervisor: `crash-node.ts FOLDER AGENT SINK`. Tasks come on stdin, one JSON batch a line; ids go to stdout once acknowledged. */
 const [folder = '', agent = '', sink = ''] = process.argv.slice(2)
@@ -24,7 +25,11 @@ for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
 }
 
 async function answer(line: string): Promise<void> {
-  const request = JSON.parse(line) as { readonly submit?: number; readonly status?: readonly string[] }
+  const request = JSON.parse(line) as {
+    readonly submit?: number
+    readonly status?: readonly string[]
+    readonly facts?: boolean
+  }
   if (request.submit !== undefined) {
     const tasks = Array.from({ length: request.submit }, () => ({ input: { steps: 4 } }))
     const outcomes = await node.door.submit('effects', tasks)
@@ -36,4 +41,5 @@ async function answer(line: string): Promise<void> {
     const tasks = await Promise.all(request.status.map((id) => node.door.task(id)))
     process.stdout.write(`status ${JSON.stringify(tasks.map((task) => task?.status ?? 'lost'))}\n`)
   }
+  if (request.facts === true) process.stdout.write(`facts ${JSON.stringify(await factsOf(node.door))}\n`)
 }

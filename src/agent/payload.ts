@@ -1,7 +1,6 @@
 import { type ErrorInfo, PrunellaError } from '../model/errors.ts'
-import type { Json } from '../model/json.ts'
+import { isDeeperThan, type Json } from '../model/json.ts'
 import { limits } from '../model/limits.ts'
-import { isDeeper } from '../protocol/decode.ts'
 
 /** A frame is one level around its payload. */
 const depthMax = limits.jsonDepth - 1
@@ -24,7 +23,7 @@ export function toPayload(value: unknown, owner: string): Json {
       )
     }
   }
-  if (text.length > 2 * depthMax && isDeeper(Buffer.from(text), depthMax)) {
+  if (text.length > 2 * depthMax && isDeeperThan(depthMax, Buffer.from(text))) {
     throw new PrunellaError('PRUNELLA_INVALID', `${owner} nests deeper than ${depthMax} levels. Make it flatter.`)
   }
   return JSON.parse(text)

@@ -1,3 +1,4 @@
+import { isDeeperThan } from '../model/json.ts'
 import { limits } from '../model/limits.ts'
 
 /** A frame's fields, not yet checked; or why the other side broke the protocol. */
@@ -28,6 +29,7 @@ export class FrameReader {
   /** The line begun in earlier chunks: the first `#heldBytes` of this. */
   #held: Buffer = Buffer.alloc(0)
   #heldBytes = 0
+  #lineBytes = 0
   #violation: Decoded | null = null
 
   /** @param depthMax  Nesting of a frame. The agent's end allows more: what it reads was nested anew by the supervisor. */
@@ -38,6 +40,11 @@ export class FrameReader {
   /** Bytes of a line that was begun and not ended, once `next` has answered null. */
   get heldBytes(): number {
     return this.#heldBytes
+  }
+
+  /** Bytes of the frame that `next` answered last, without its newline. */
+  get lineBytes(): number {
+    return this.#lineBytes
   }
 
   push(chunk: Buffer): void {
@@ -86,6 +93,7 @@ export class FrameReader {
   }
 
   #decode(line: Buffer): Decoded {
+    this.#lineBytes = line.length
     const decoded = decodeLine(line, this.#depthMax)
     return decoded.ok ? decoded : this.#violate(decoded.reason)
   }
@@ -102,7 +110,7 @@ export class FrameReader {
 /** One line without its newline. */
 export function decodeLine(line: Buffer, depthMax: number = limits.jsonDepth): Decoded {
   // Nesting of n levels takes 2n bytes. Checked before parsing: recursive readers of the value overflow their stack.
-  if (line.length > 2 * depthMax && isDeeper(line, depthMax)) return violation(`deeper than ${depthMax} levels`)
+  if (line.length > 2 * depthMax && isDeeperThan(depthMax, line)) return violation(`deeper than ${depthMax} levels`)
   const text = line.toString('utf8')
   // Invalid bytes become U+FFFD, which may also have been sent as such.
   if (text.includes(replacement) && !isUtf8(line)) return violation('not UTF-8')
@@ -114,24 +122,6 @@ export function decodeLine(line: Buffer, depthMax: number = limits.jsonDepth): D
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return violation('not a JSON object')
   return { ok: true, value: value as Record<string, unknown> }
-}
-
-/** Whether brackets outside of texts nest beyond `depthMax`, in valid JSON. Without recursion, in one pass. */
-export function isDeeper(json: Uint8Array, depthMax: number): boolean {
-  let depth = 0
-  let inText = false
-  for (let at = 0; at < json.length; at += 1) {
-    const byte = json[at]
-    if (inText) {
-      if (byte === 0x5c) at += 1
-      else if (byte === 0x22) inText = false
-    } else if (byte === 0x22) inText = true
-    else if (byte === 0x7b || byte === 0x5b) {
-      depth += 1
-      if (depth > depthMax) return true
-    } else if (byte === 0x7d || byte === 0x5d) depth -= 1
-  }
-  return false
 }
 
 function isUtf8(bytes: Uint8Array): boolean {

@@ -3,7 +3,7 @@ import { limits } from '../../model/limits.ts'
 import type { Redact } from '../../model/redact.ts'
 import type { Clock } from '../../port/clock.ts'
 import type { Inbox } from '../../port/inbox.ts'
-import { decodeLine } from '../../protocol/decode.ts'
+import { FrameReader } from '../../protocol/decode.ts'
 import { encode } from '../../protocol/encode.ts'
 import { type AgentFrame, protocolVersion, type SupervisorFrame } from '../../protocol/frames.ts'
 import { Attempts } from './attempts.ts'
@@ -42,7 +42,6 @@ export interface ChannelOptions {
   readonly onReady: () => void
 }
 
-const newline = 0x0a
 const logWeight = 0.1
 
 export class Channel {
@@ -52,8 +51,8 @@ export class Channel {
   readonly #attempts = new Attempts()
   #state: 'open' | 'final' | 'closed' = 'open'
   #greeted = false
-  /** Read and not yet parsed; at most one frame and one chunk. */
-  #pending: Buffer = Buffer.alloc(0)
+  /** Holds what was received and not yet read; at most one frame and one chunk, since a stream that pauses sends no more. */
+  #reader = new FrameReader()
   #outbox: string[] = []
   #outboxBytes = 0
   #secondMs = 0
@@ -65,7 +64,7 @@ export class Channel {
   #paused = false
   #resumeTimer: NodeJS.Timeout | undefined
   #pulseOnData = false
-  #heldLength = 0
+  #heldBytes = 0
   #heldSeconds = 0
 
   constructor(options: ChannelOptions) {
@@ -118,18 +117,19 @@ export class Channel {
   close(): void {
     this.#state = 'closed'
     clearTimeout(this.#resumeTimer)
-    this.#pending = Buffer.alloc(0)
+    this.#reader = new FrameReader()
     this.#outbox = []
     this.#options.stream.destroy()
   }
 
   /** Called once a second, so that a pause of our own counts as one second, not as its length. */
   everySecond(): void {
-    const isHeld = !this.#paused && this.#pending.length > 0 && this.#pending.length === this.#heldLength
+    const heldBytes = this.#paused ? 0 : this.#reader.heldBytes
+    const isHeld = heldBytes > 0 && heldBytes === this.#heldBytes
     this.#heldSeconds = isHeld ? this.#heldSeconds + 1 : 0
-    this.#heldLength = this.#pending.length
+    this.#heldBytes = heldBytes
     if (this.#heldSeconds >= limits.halfFrameSeconds)
-      this.#violate(`stopped in the middle of a frame after ${this.#heldLength} bytes`)
+      this.#violate(`stopped in the middle of a frame after ${heldBytes} bytes`)
   }
 
   #flush(): void {
@@ -141,37 +141,25 @@ export class Channel {
 
   #receive(chunk: Buffer): void {
     if (this.#state === 'closed') return
-    this.#pending = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk])
+    this.#reader.push(chunk)
     if (!this.#paused) this.#parse()
   }
 
   #parse(): void {
     this.#countSeconds()
-    const pending = this.#pending
-    let from = 0
     while (this.#state !== 'closed' && this.#mayRead()) {
-      const end = pending.indexOf(newline, from)
-      if (end === -1) break
-      const line = pending.subarray(from, end)
-      from = end + 1
-      if (line.length >= limits.frameBytes)
-        this.#violate(`sent a frame of ${line.length} bytes; the limit is ${limits.frameBytes}`)
-      else this.#read(line)
-    }
-    if (this.#state === 'closed') return
-    this.#pending = pending.subarray(from)
-    if (this.#pending.length >= limits.frameBytes && this.#pending.indexOf(newline) === -1) {
-      this.#violate(`sent more than ${limits.frameBytes} bytes without ending a frame`)
+      const decoded = this.#reader.next()
+      if (decoded === null) return
+      if (decoded.ok) this.#read(decoded.value, this.#reader.lineBytes)
+      else this.#violate(`sent what is not a frame: ${decoded.reason}`)
     }
   }
 
-  #read(line: Buffer): void {
-    const decoded = decodeLine(line)
-    if (!decoded.ok) return this.#violate(`sent what is not a frame: ${decoded.reason}`)
-    const parsed = parseFrame(decoded.value)
+  #read(value: Readonly<Record<string, unknown>>, lineBytes: number): void {
+    const parsed = parseFrame(value)
     if (!parsed.ok) return this.#violate(`sent a frame that breaks the protocol: ${parsed.reason}`)
     const { frame } = parsed
-    const broken = this.#greet(frame) ?? oversize(frame, line.length)
+    const broken = this.#greet(frame) ?? oversize(frame, lineBytes)
     if (broken !== null) return this.#violate(broken)
     if (this.#admit(frame)) this.#deliver(frame)
   }
@@ -267,7 +255,7 @@ export class Channel {
     if (this.#state === 'closed') return
     this.#state = 'closed'
     clearTimeout(this.#resumeTimer)
-    this.#pending = Buffer.alloc(0)
+    this.#reader = new FrameReader()
     this.#outbox = []
     this.#options.stream.pause() // Not destroyed: a host that sees its end would exit before it is judged.
     const { subject, inbox, clock, redact } = this.#options
