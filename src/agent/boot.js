@@ -13,10 +13,12 @@ const agentFile = process.argv[2]
 const { PRUNELLA_STRIPPED: strippedFolder } = process.env
 const ownFolder = new URL('../', import.meta.url).href
 const agentFolder = fileURLToPath(new URL('.', import.meta.url))
-/** What an agent imports as `prunella/agent` is its host's own copy, wherever the agent lies. */
-const agentModuleUrl = pathToFileURL(
-  join(agentFolder, existsSync(join(agentFolder, 'index.js')) ? 'index.js' : 'index.ts'),
-).href
+/**
+ * What an agent imports as `prunella/agent` is its host's own copy, wherever the agent lies. Where this file and all it
+ * imports were joined into one (io/process/join.ts), it is this file.
+ */
+const agentModule = ['index.js', 'index.ts'].map((file) => join(agentFolder, file)).find(existsSync)
+const agentModuleUrl = agentModule === undefined ? import.meta.url : pathToFileURL(agentModule).href
 
 /**
  * TypeScript whose types the supervisor stripped once for all replicas: in its own process each would pay 60 ms and
@@ -77,7 +79,7 @@ if (agentFile === undefined) {
   process.exit(2)
 }
 // Both at once: waiting for one file after the other is most of what a start takes.
-const agentModule = import(pathToFileURL(agentFile).href)
-agentModule.catch(() => undefined) // The host reports it, once somebody listens.
+const loading = import(pathToFileURL(agentFile).href)
+loading.catch(() => undefined) // The host reports it, once somebody listens.
 const { Host } = await import('./host.ts')
-new Host(agentFile, agentModule)
+new Host(agentFile, loading)

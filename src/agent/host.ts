@@ -5,7 +5,7 @@ import type { JournalStep } from '../model/task.ts'
 import { protocolVersion, type SupervisorFrame } from '../protocol/frames.ts'
 import { Attempt, leaseExpired } from './attempt.ts'
 import { Channel } from './channel.ts'
-import type { Checks } from './checks.ts'
+import { Checks } from './checks.ts'
 import { nowMs } from './clock.ts'
 import { createContext } from './context.ts'
 import { type AgentDefinition, isAgent, type ReplicaContext } from './definition.ts'
@@ -108,7 +108,7 @@ export class Host implements ReplicaContext {
     try {
       const agent = await this.#load()
       const names = Object.keys(agent.checks ?? {})
-      if (agent.checks !== undefined) this.#checks = new (await import('./checks.ts')).Checks(agent.checks)
+      if (agent.checks !== undefined) this.#checks = new Checks(agent.checks)
       await agent.setup?.(this.#context())
       this.#agent = agent
       this.channel.send({ type: 'ready', checks: names, resettable: true })

@@ -1,4 +1,5 @@
-import { readFileSync, statSync, utimesSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, expect, test } from 'vitest'
@@ -16,6 +17,8 @@ interface Index {
   readonly [path: string]: { readonly mtimeMs: number; readonly file: string }
 }
 const stripped = () => join(on.workFolder, 'stripped', process.version, 'pool')
+const hostFolder = () => join(on.workFolder, 'stripped', 'host', process.version)
+const commandLineOf = (pid: number) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')
 const readIndex = (): Index => JSON.parse(readFileSync(join(stripped(), 'index.json'), 'utf8'))
 
 test('a TypeScript agent runs through the real host, its types stripped once, closed to its user', async () => {
@@ -57,5 +60,34 @@ test('a changed file is stripped again at the next spawn, an unchanged one is no
     expect(readIndex()[importedFile]?.mtimeMs).toBe(mtime.getTime() - 5_000)
   } finally {
     utimesSync(importedFile, atime, mtime)
+  }
+})
+
+test('a replica starts from our own files joined into one, which its user cannot change', async () => {
+  on = startHost([poolSpec('', { agent: moduleAgent(agentFile) })], { bootFile: ownBootFile })
+  on.spawn()
+  const { pid } = await on.see('spawned')
+  await on.see('ready')
+  expect(on.warnings.filter((text) => text.includes('joined'))).toEqual([])
+  const started = commandLineOf(pid).find((word) => word.startsWith(hostFolder())) ?? ''
+  const { mode, uid } = statSync(started)
+  expect({ mode: mode & 0o777, uid }).toEqual({ mode: 0o644, uid: process.getuid?.() })
+  expect(statSync(hostFolder()).mode & 0o777).toBe(0o755)
+})
+
+test('where they cannot be joined, replicas load them one by one, and that is said', async () => {
+  const workFolder = mkdtempSync(join(tmpdir(), 'prunella-join-'))
+  try {
+    mkdirSync(join(workFolder, 'stripped'))
+    writeFileSync(join(workFolder, 'stripped', 'host'), 'no folder')
+    on = startHost([poolSpec('', { agent: moduleAgent(agentFile) })], { bootFile: ownBootFile, workFolder })
+    on.spawn()
+    const { pid } = await on.see('spawned')
+    await on.see('ready')
+    expect(commandLineOf(pid)).toContain(ownBootFile)
+    expect(on.warnings).toContainEqual(expect.stringContaining('could not be joined'))
+    await on.close()
+  } finally {
+    rmSync(workFolder, { recursive: true, force: true })
   }
 })

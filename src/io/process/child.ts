@@ -133,9 +133,11 @@ export class Child {
   async #prepare() {
     const machine = this.#machine
     const { name, pool } = this.#plan
-    const strippedFolder =
-      pool.agent.kind === 'module' ? await machine.stripper.prepare(pool.name, pool.agent.path) : null
-    const { argv, files } = commandLine(pool, machine)
+    const { bootFile, strippedFolder } =
+      pool.agent.kind === 'module'
+        ? await machine.stripper.prepare(pool.name, pool.agent.path)
+        : { bootFile: machine.bootFile, strippedFolder: null }
+    const { argv, files } = commandLine(pool, { root: machine.root, bootFile })
     this.#user = this.#chooseUser([...files, machine.runFolder, ...(strippedFolder === null ? [] : [strippedFolder])])
     const [folders, group] = await Promise.all([
       makeFolders(join(machine.runFolder, name), this.#user),

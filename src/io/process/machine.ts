@@ -123,9 +123,10 @@ export async function makeFolders(base: string, user: number | null): Promise<Fo
   const folders = { base, home: join(base, 'home'), temporary: join(base, 'tmp') }
   await rm(base, { recursive: true, force: true })
   await mkdir(base, { recursive: true, mode: 0o711 })
-  for (const folder of [folders.home, folders.temporary]) {
+  const make = async (folder: string): Promise<void> => {
     await mkdir(folder, { mode: 0o700 })
     if (user !== null) await chown(folder, user, user)
   }
+  await Promise.all([make(folders.home), make(folders.temporary)])
   return folders
 }

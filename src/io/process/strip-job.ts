@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'no
 import { stripTypeScriptTypes } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import { joinModules } from './join.ts'
 
 /** Absolute path of a TypeScript file → the version that was stripped, and the name of its JavaScript beside the index. */
 export type StripIndex = Readonly<
@@ -42,9 +43,35 @@ export function runStripJob(folder: string, entries: readonly string[]): void {
       queue.push(next)
     }
   }
-  // Replaced in one step: a reader sees the old index or the new one, never half of one.
-  writeFileSync(join(folder, `${indexFile}.new`), JSON.stringify(index), { mode: 0o644 })
-  renameSync(join(folder, `${indexFile}.new`), join(folder, indexFile))
+  writeInOneStep(join(folder, indexFile), JSON.stringify(index))
+}
+
+/**
+ * Joins our own start file and all it imports into one file in `folder`. In its
+ * index every file that went into it has that one's name.
+ *
+ * @param api  What agents import as `prunella/agent`.
+ * @public Called by name, in a process of its own: see `strip.ts`.
+ */
+export function runJoinJob(folder: string, [bootFile, api]: readonly [bootFile: string, api: string]): void {
+  mkdirSync(folder, { recursive: true, mode: 0o755 })
+  const versions = new Map<string, { readonly mtimeMs: number; readonly size: number }>()
+  const text = joinModules(bootFile, api, (path) => {
+    const { mtimeMs, size } = statSync(path)
+    versions.set(path, { mtimeMs, size })
+    const source = readFileSync(path, 'utf8')
+    return path.endsWith('.ts') ? stripTypeScriptTypes(source, { mode: 'strip' }) : source
+  })
+  const file = `boot-${createHash('sha256').update(text).digest('hex').slice(0, 16)}.mjs`
+  writeInOneStep(join(folder, file), text)
+  const index = Object.fromEntries([...versions].map(([path, version]) => [path, { ...version, file }]))
+  writeInOneStep(join(folder, indexFile), JSON.stringify(index))
+}
+
+/** A reader sees the old file or the new one, never half of one. */
+function writeInOneStep(path: string, text: string): void {
+  writeFileSync(`${path}.new`, text, { mode: 0o644 })
+  renameSync(`${path}.new`, path)
 }
 
 /** By pattern: one import too many costs one stripped file, one missed is stripped by Node itself. */

@@ -7,60 +7,86 @@ import { indexFile, type StripIndex } from './strip-job.ts'
 /** `.ts` when we run from source, `.js` from the package. */
 const ownExtension = extname(import.meta.url)
 const jobUrl = new URL(`./strip-job${ownExtension}`, import.meta.url).href
-const runJob =
-  'const { runStripJob } = await import(process.argv[1]); runStripJob(process.argv[2], process.argv.slice(3))'
+type JobName = 'runStripJob' | 'runJoinJob'
+const runJob = 'const [, url, name, folder, ...files] = process.argv; (await import(url))[name](folder, files)'
 const jobBoundMs = 60_000
 
 /** What starts every module agent; plain JavaScript, also in `src`. */
 export const ownBootFile = fileURLToPath(new URL('../../agent/boot.js', import.meta.url))
+/** What agents import as `prunella/agent`. */
+const apiFile = fileURLToPath(new URL(`../../agent/index${ownExtension}`, import.meta.url))
 export const runsFromSource = ownExtension === '.ts'
+
+/** What a replica of a module agent starts from. */
+export interface Prepared {
+  /** Ours, joined with all it imports, or as it lies in the package. */
+  readonly bootFile: string
+  /** The folder for `PRUNELLA_STRIPPED`, or null when there is nothing to strip. */
+  readonly strippedFolder: string | null
+}
 
 /**
  * Strips an agent's types once for all its replicas: in every process of its
  * own it would cost 60 ms and 12 MiB. A changed file (time or size) is stripped
- * again at the next spawn.
+ * again at the next spawn. Our own files are joined once in the supervisor's life:
+ * what runs beside it then speaks as it does, also after an upgrade in place.
  */
 export interface Stripper {
-  /** The folder for `PRUNELLA_STRIPPED`, or null when there is nothing to strip. */
-  prepare(name: string, agentFile: string): Promise<string | null>
+  prepare(name: string, agentFile: string): Promise<Prepared>
 }
 
 export function createStripper(cacheFolder: string, bootFile: string, onTrouble: (text: string) => void): Stripper {
   const indexes = new Map<string, StripIndex>()
   const running = new Map<string, Promise<void>>()
+  let joined: Promise<string> | null = null
 
-  async function refresh(folder: string, agentFile: string): Promise<void> {
+  async function refresh(folder: string, job: JobName, files: readonly [string, ...string[]]): Promise<void> {
     const index = indexes.get(folder) ?? (await readIndex(folder))
-    if (index === null || !(await isCurrent(index, agentFile)))
-      await runStripProcess(folder, entriesOf(agentFile, bootFile))
+    if (index === null || !(await isCurrent(index, files[0]))) await runJobProcess(job, folder, files)
     indexes.set(folder, (await readIndex(folder)) ?? {})
+  }
+
+  async function prepareBoot(): Promise<string> {
+    const folder = join(cacheFolder, 'host', process.version)
+    try {
+      await refresh(folder, 'runJoinJob', [bootFile, apiFile])
+      const file = indexes.get(folder)?.[bootFile]?.file
+      if (file === undefined) throw new Error(`${folder} has no start file`)
+      return join(folder, file)
+    } catch (error) {
+      onTrouble(
+        `The files of an agent's host could not be joined (${String(error)}); each replica loads them one by one.`,
+      )
+      return bootFile
+    }
+  }
+
+  async function prepareAgent(name: string, agentFile: string): Promise<string | null> {
+    if (!/\.m?ts$/.test(agentFile)) return null
+    // Versions of Node strip differently.
+    const folder = join(cacheFolder, process.version, name)
+    const known = indexes.get(folder)
+    if (known !== undefined && (await isCurrent(known, agentFile))) return folder
+    const job = running.get(folder) ?? refresh(folder, 'runStripJob', [agentFile]).finally(() => running.delete(folder))
+    running.set(folder, job)
+    return job.then(
+      () => folder,
+      (error: unknown) => {
+        onTrouble(
+          `Types of ${agentFile} could not be stripped once for all (${String(error)}); each replica does it itself.`,
+        )
+        return null
+      },
+    )
   }
 
   return {
     async prepare(name, agentFile) {
-      if (!runsFromSource && !/\.m?ts$/.test(agentFile)) return null
-      // Versions of Node strip differently.
-      const folder = join(cacheFolder, process.version, name)
-      const known = indexes.get(folder)
-      if (known !== undefined && (await isCurrent(known, agentFile))) return folder
-      const job = running.get(folder) ?? refresh(folder, agentFile).finally(() => running.delete(folder))
-      running.set(folder, job)
-      return job.then(
-        () => folder,
-        (error: unknown) => {
-          onTrouble(
-            `Types of ${agentFile} could not be stripped once for all (${String(error)}); each replica does it itself.`,
-          )
-          return null
-        },
-      )
+      joined ??= prepareBoot()
+      const [boot, strippedFolder] = await Promise.all([joined, prepareAgent(name, agentFile)])
+      return { bootFile: boot, strippedFolder }
     },
   }
-}
-
-function entriesOf(agentFile: string, bootFile: string): readonly string[] {
-  const ours = [bootFile, fileURLToPath(new URL(`../../agent/index${ownExtension}`, import.meta.url))]
-  return runsFromSource ? [agentFile, ...ours] : [agentFile]
 }
 
 async function readIndex(folder: string): Promise<StripIndex | null> {
@@ -71,8 +97,8 @@ async function readIndex(folder: string): Promise<StripIndex | null> {
   }
 }
 
-async function isCurrent(index: StripIndex, agentFile: string): Promise<boolean> {
-  if (/\.m?ts$/.test(agentFile) && index[agentFile] === undefined) return false
+async function isCurrent(index: StripIndex, file: string): Promise<boolean> {
+  if (index[file] === undefined) return false
   const same = await Promise.all(
     Object.entries(index).map(async ([path, { mtimeMs, size }]) => {
       const now = await stat(path).catch(() => null)
@@ -82,9 +108,9 @@ async function isCurrent(index: StripIndex, agentFile: string): Promise<boolean>
   return same.every(Boolean)
 }
 
-async function runStripProcess(folder: string, entries: readonly string[]): Promise<void> {
+async function runJobProcess(name: JobName, folder: string, files: readonly string[]): Promise<void> {
   await mkdir(folder, { recursive: true, mode: 0o755 })
-  const argv = ['--no-warnings', '--input-type=module', '-e', runJob, jobUrl, folder, ...entries]
+  const argv = ['--no-warnings', '--input-type=module', '-e', runJob, jobUrl, name, folder, ...files]
   const job = spawn(process.execPath, argv, { stdio: ['ignore', 'ignore', 'pipe'], timeout: jobBoundMs, env: {} })
   let said = ''
   job.stderr.on('data', (chunk: Buffer) => {
