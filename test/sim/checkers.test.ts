@@ -166,12 +166,19 @@ test.each<{ readonly name: string; readonly events: readonly TraceEvent[]; reado
   },
   {
     name: 'a step in doubt again, unasked',
-    events: [lease(1), commit(asksHuman(1)), acting(first, 1), acting({ ...first, incarnation: 2 }, 3)],
-    rules: ['act_once', 'asked_first'],
+    events: [
+      lease(1),
+      commit(asksHuman(1)),
+      commit(end(1, 'queued')),
+      lease(3),
+      commit(asksHuman(3)),
+      acting(first, 3),
+    ],
+    rules: ['asked_first'],
   },
   {
     name: 'a step in doubt again once a person was asked',
-    events: [lease(1), commit(asksHuman(1)), resolved, acting(first, 3)],
+    events: [lease(1), commit(asksHuman(1)), commit(end(1, 'queued')), resolved, lease(3), acting(first, 3)],
     rules: [],
   },
   {

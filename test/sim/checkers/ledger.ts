@@ -86,8 +86,7 @@ export class LedgerChecker implements Checker {
         return
       }
       case 'step_started':
-        this.owned(change)
-        if (change.repeat === 'ask_human') this.of(change.taskId).inDoubt.set(change.name, change.fence)
+        this.began(this.owned(change), change)
         return
       case 'step_done':
         this.owned(change).doneSteps.add(change.name)
@@ -102,6 +101,11 @@ export class LedgerChecker implements Checker {
       }
       default:
     }
+  }
+
+  /** The first start counts: whoever starts it again has not asked. */
+  private began({ inDoubt }: ShadowTask, step: Change & { readonly kind: 'step_started' }): void {
+    if (step.repeat === 'ask_human' && !inDoubt.has(step.name)) inDoubt.set(step.name, step.fence)
   }
 
   private owned(change: { readonly kind: string; readonly taskId: TaskId; readonly fence: number }): ShadowTask {
