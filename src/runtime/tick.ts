@@ -81,9 +81,7 @@ export class Tick {
       // More is waiting: fold it before anybody is judged (I3).
       if (inbox.length === 0) this.decide(nowMs)
       if (nowMs >= this.reapAtMs) await this.reap(nowMs)
-      this.wakePools(nowMs)
-      const claims = this.plan(nowMs)
-      if (claims.length > 0 || !this.writer.settled) await this.write(nowMs, claims)
+      if (this.storeFailingSinceMs === null) await this.claimAndWrite(nowMs)
     }
     this.lastSweepMs = nowMs
     const wakeAtMs = inbox.length > 0 ? nowMs : this.wakeAtMs()
@@ -123,6 +121,12 @@ export class Tick {
     if (row.phase.kind !== 'ready' || nowMs - row.leaseSentMs < leaseMs / 3) return
     this.parts.tables.setReplica({ ...row, leaseSentMs: nowMs })
     this.parts.execute({ kind: 'lease', replica: row.name, incarnation: row.incarnation, leaseMs })
+  }
+
+  private async claimAndWrite(nowMs: number): Promise<void> {
+    this.wakePools(nowMs)
+    const claims = this.plan(nowMs)
+    if (claims.length > 0 || !this.writer.settled) await this.write(nowMs, claims)
   }
 
   private async write(nowMs: number, claims: readonly Claim[]): Promise<void> {
@@ -335,9 +339,13 @@ export class Tick {
   private async reap(nowMs: number): Promise<void> {
     // On whole seconds, as most of what is due from time to time.
     this.reapAtMs = Math.floor(nowMs / reapMs + 1) * reapMs
-    const late = await this.parts.store.overdue(nowMs, overduePerReap)
-    for (const taskId of late)
-      if (this.parts.tables.attempt(taskId) === undefined) this.writer.add([overdue(taskId, nowMs)])
+    try {
+      const late = await this.parts.store.overdue(nowMs, overduePerReap)
+      for (const taskId of late)
+        if (this.parts.tables.attempt(taskId) === undefined) this.writer.add([overdue(taskId, nowMs)])
+    } catch (error) {
+      this.writer.storeFailed(error, nowMs)
+    }
   }
 
   private dispatch(committed: Committed, claims: readonly Claim[]): void {

@@ -55,12 +55,13 @@ export class Writer {
       return committed
     } catch (error) {
       this.waiting = [...written, ...this.waiting]
-      this.failed(error, nowMs)
+      this.storeFailed(error, nowMs)
       return null
     }
   }
 
-  private failed(error: unknown, atMs: number): void {
+  /** A call of the store was refused: from here on nothing is decided until a write has gone through. */
+  storeFailed(error: unknown, atMs: number): void {
     if (this.failingSinceMs !== null) return
     this.failingSinceMs = atMs
     const why = error instanceof Error ? error.message : String(error)

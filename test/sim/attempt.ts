@@ -85,7 +85,7 @@ export class SimAttempt {
     // Beside others it blocks shortly: siblings that block in turn would keep a step from its deadline, rightly a stall.
     const blockMs = this.process.pool.concurrency === 1 ? step.ms : Math.min(step.ms, 5_000)
     if (step.blocking) this.process.block(blockMs, step.timeoutMs, this.lease.taskId)
-    if (this.fate.stalls) {
+    if (this.fate.stalls || step.ms === Number.POSITIVE_INFINITY) {
       this.process.wound('stall', this.lease.taskId)
       return
     }

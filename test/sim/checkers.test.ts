@@ -54,6 +54,10 @@ function stepDone(fence: number): Change {
   return { kind: 'step_done', taskId, fence, name: 'a', key: '0', repeat: 'safe_to_retry', result: null, ...times }
 }
 
+function asksHuman(fence: number): Change {
+  return { kind: 'step_started', taskId, fence, name: 'a', key: '0', repeat: 'ask_human', atMs: 0 }
+}
+
 function record(name: ProcessName, strikes: number): Change {
   const { replica, incarnation } = name
   const strike = { atMs: 0, incidentId: 'i', minSlot: 0, taskId: null }
@@ -79,6 +83,7 @@ function incident(changes: Partial<Incident>, action?: Partial<Incident['actions
   }
 }
 
+const resolved: TraceEvent = { kind: 'reopened', taskId, by: 'resolve' }
 const revoke = (fence: number): Change => ({ kind: 'revoke', taskId, fence })
 const renew: Change = { kind: 'renew', leases: [{ taskId, fence: 1 }], untilMs: 16_000 }
 const acting = (name: ProcessName, fence: number): TraceEvent => ({
@@ -157,6 +162,28 @@ test.each<{ readonly name: string; readonly events: readonly TraceEvent[]; reado
   {
     name: 'an attempt beside a corpse that survives SIGKILL',
     events: [acting(first, 1), process('given_up'), acting(other, 3)],
+    rules: [],
+  },
+  {
+    name: 'a step in doubt again, unasked',
+    events: [
+      lease(1),
+      commit(asksHuman(1)),
+      commit(end(1, 'queued')),
+      lease(3),
+      commit(asksHuman(3)),
+      acting(first, 3),
+    ],
+    rules: ['asked_first'],
+  },
+  {
+    name: 'a step in doubt again once a person was asked',
+    events: [lease(1), commit(asksHuman(1)), commit(end(1, 'queued')), resolved, lease(3), acting(first, 3)],
+    rules: [],
+  },
+  {
+    name: 'a step in doubt again in the attempt that began it',
+    events: [lease(1), commit(asksHuman(1)), acting(first, 1)],
     rules: [],
   },
   { name: 'a finished step again', events: [lease(1), commit(stepDone(1)), acting(first, 1)], rules: ['steps_once'] },

@@ -1,4 +1,5 @@
 import { assertNever } from '../../src/model/assert.ts'
+import type { ReplicaName } from '../../src/model/ids.ts'
 import type { OperatorCommand } from '../../src/model/observation.ts'
 import type { SimClock } from './clock.ts'
 import type { Machine } from './host.ts'
@@ -6,9 +7,10 @@ import type { Machine } from './host.ts'
 /** Something planned: it happens at its time after the start, or as soon afterwards as it can. `task` counts the submitted ones. */
 export type Deed = { readonly atMs: number } & (
   | { readonly kind: 'crash_holder'; readonly task: number }
+  | { readonly kind: 'hang'; readonly replica: ReplicaName }
   | { readonly kind: 'crash_supervisor' }
   | { readonly kind: 'operate'; readonly command: OperatorCommand }
-  | { readonly kind: 'retry'; readonly task: number }
+  | { readonly kind: 'retry' | 'cancel'; readonly task: number }
 )
 
 /** Whom deeds are done to. What answers false could not be done yet. */
@@ -40,10 +42,17 @@ function carryOut(deed: Deed, stage: Stage): boolean {
       holder?.exit('exit')
       return holder !== undefined
     }
+    case 'hang': {
+      const process = stage.machine.alive.find(({ replica, phase }) => replica === deed.replica && phase === 'ready')
+      process?.seize('loop', Number.POSITIVE_INFINITY)
+      return process !== undefined
+    }
     case 'crash_supervisor':
       return stage.crashSupervisor(1)
     case 'operate':
       return stage.operate(deed.command)
+    case 'cancel':
+      return stage.operate({ kind: 'cancel', taskId: stage.taskIds[deed.task] ?? 'none' })
     case 'retry':
       return stage.retry(stage.taskIds[deed.task] ?? 'none')
     default:

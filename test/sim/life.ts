@@ -1,5 +1,4 @@
 import type { Batch, Committed } from '../../src/model/change.ts'
-import { PrunellaError } from '../../src/model/errors.ts'
 import type { TaskId } from '../../src/model/ids.ts'
 import type { Observation } from '../../src/model/observation.ts'
 import type { CheckResult } from '../../src/model/probe.ts'
@@ -12,6 +11,7 @@ import type { SimClock } from './clock.ts'
 import { type Machine, SimHost } from './host.ts'
 import type { MemoryStore } from './memory-store.ts'
 import type { ProcessObservation } from './process.ts'
+import { type CallName, type Mishap, type Sweep, storeFailure } from './sweep.ts'
 import type { Trace } from './trace.ts'
 
 /** What every supervisor of a simulation shares. */
@@ -26,6 +26,8 @@ export interface Surroundings {
   slowUntilMs: number
   slowMs: number
   outageUntilMs: number
+  /** Numbers the calls, where one of them is to be struck. */
+  readonly sweep: Sweep | null
   /** Something asynchronous was set going: promises must run before time does. */
   stirred: boolean
 }
@@ -64,12 +66,10 @@ export class Life {
       blindSpots: host.blindSpots,
       logs: () => host.logs(),
       close: () => host.close(),
-      killOrphans: (records) => (this.mayCall() ? host.killOrphans(records) : never()),
-      apply: (effect: HostEffect) => {
-        if (this.mayCall()) host.apply(effect)
-      },
+      killOrphans: (records) => this.asked('host', 'killOrphans', () => host.killOrphans(records)),
+      apply: (effect: HostEffect) => this.told(host, effect),
     }
-    this.prober = { check: () => this.probe() }
+    this.prober = { check: () => this.asked('prober', 'check', (mishap) => this.probe(mishap === 'fails')) }
   }
 
   die(): void {
@@ -140,6 +140,35 @@ export class Life {
     return false
   }
 
+  /** What befalls the next call. Killed before it, the supervisor is dead when this returns. */
+  private befalls(port: CallName, what: string): Mishap | null {
+    const mishap = this.world.sweep?.next(port, what) ?? null
+    if (mishap === 'killed_before') this.die()
+    return mishap
+  }
+
+  /** A call with an answer: the supervisor may die before it, or before the answer. */
+  private async asked<Answer>(
+    port: CallName,
+    what: string,
+    call: (mishap: Mishap | null) => Promise<Answer>,
+  ): Promise<Answer> {
+    if (!this.mayCall()) return never()
+    const mishap = this.befalls(port, what)
+    if (!this.alive) return never()
+    const answer = await call(mishap)
+    if (mishap === 'killed_after') this.die()
+    return this.mayCall() ? answer : never()
+  }
+
+  private told(host: SimHost, effect: HostEffect): void {
+    if (!this.mayCall()) return
+    const mishap = this.befalls('host', effect.kind)
+    if (!this.alive) return
+    host.apply(effect)
+    if (mishap === 'killed_after') this.die()
+  }
+
   private watched(inbox: TickInbox): TickInbox {
     const { trace } = this.world
     const push = inbox.push.bind(inbox)
@@ -151,38 +180,39 @@ export class Life {
     return inbox
   }
 
-  private probe(): Promise<CheckResult> {
+  private probe(fails: boolean): Promise<CheckResult> {
     const { world } = this
     return new Promise((resolve) => {
-      this.answerLater(20, () =>
-        resolve(world.clock.nowMs() < world.outageUntilMs ? { ok: false, reason: 'connection refused' } : { ok: true }),
-      )
+      this.answerLater(20, () => {
+        const isDown = fails || world.clock.nowMs() < world.outageUntilMs
+        resolve(isDown ? { ok: false, reason: 'connection refused' } : { ok: true })
+      })
     })
   }
 
-  /** Every method of the store, each a moment at which the supervisor may die: before it, or before its answer. */
   private mortalStore(store: Store): Store {
-    const through = async <Answer>(call: () => Promise<Answer>): Promise<Answer> => {
-      if (!this.mayCall()) return never()
-      const answer = await call()
-      return this.mayCall() ? answer : never()
-    }
+    const through = <Answer>(what: string, call: () => Promise<Answer>): Promise<Answer> =>
+      this.asked('store', what, (mishap) => {
+        if (mishap !== 'fails') return call()
+        this.world.trace.note({ kind: 'store_failed', call: what })
+        return Promise.reject(storeFailure())
+      })
     return {
-      takeOver: (nowMs) => through(() => store.takeOver(nowMs)),
-      submit: (tasks, queueLimit) => through(() => store.submit(tasks, queueLimit)),
-      commit: (batch) => through(() => this.commit(batch)),
+      takeOver: (nowMs) => through('takeOver', () => store.takeOver(nowMs)),
+      submit: (tasks, queueLimit) => through('submit', () => store.submit(tasks, queueLimit)),
+      commit: (batch) => this.asked('store', 'commit', (mishap) => this.commit(batch, mishap === 'fails')),
       retry: (taskId, input, nowMs) =>
-        through(async () => this.reopened('retry', taskId, await store.retry(taskId, input, nowMs))),
+        through('retry', async () => this.reopened('retry', taskId, await store.retry(taskId, input, nowMs))),
       resolve: (taskId, answer, nowMs) =>
-        through(async () => this.reopened('resolve', taskId, await store.resolve(taskId, answer, nowMs))),
-      task: (taskId) => through(() => store.task(taskId)),
-      tasks: (query) => through(() => store.tasks(query)),
-      overdue: (nowMs, limit) => through(() => store.overdue(nowMs, limit)),
-      incident: (id) => through(() => store.incident(id)),
-      incidents: (query) => through(() => store.incidents(query)),
-      audit: (limit) => through(() => store.audit(limit)),
-      depths: () => through(() => store.depths()),
-      prune: (keep) => through(() => store.prune(keep)),
+        through('resolve', async () => this.reopened('resolve', taskId, await store.resolve(taskId, answer, nowMs))),
+      task: (taskId) => through('task', () => store.task(taskId)),
+      tasks: (query) => through('tasks', () => store.tasks(query)),
+      overdue: (nowMs, limit) => through('overdue', () => store.overdue(nowMs, limit)),
+      incident: (id) => through('incident', () => store.incident(id)),
+      incidents: (query) => through('incidents', () => store.incidents(query)),
+      audit: (limit) => through('audit', () => store.audit(limit)),
+      depths: () => through('depths', () => store.depths()),
+      prune: (keep) => through('prune', () => store.prune(keep)),
       close: () => Promise.resolve(),
     }
   }
@@ -192,14 +222,14 @@ export class Life {
     return outcome
   }
 
-  private async commit(batch: Batch): Promise<Committed> {
+  private async commit(batch: Batch, fails: boolean): Promise<Committed> {
     const { world } = this
     this.lastBatch = batch
     if (world.clock.nowMs() < world.slowUntilMs) await new Promise<void>((resolve) => this.later(world.slowMs, resolve))
-    if (world.clock.nowMs() < world.failingUntilMs) {
+    if (fails || world.clock.nowMs() < world.failingUntilMs) {
       world.store.returnLeases(batch)
       world.trace.note({ kind: 'commit_failed', batch })
-      throw new PrunellaError('PRUNELLA_STORE_FAILED', 'simulated: the disk is full')
+      throw storeFailure()
     }
     const result = await world.store.commit(batch)
     world.trace.note({ kind: 'committed', batch, result })

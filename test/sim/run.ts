@@ -2,6 +2,7 @@ import { isFinal } from '../../src/model/task.ts'
 import { createCheckers } from './checkers.ts'
 import { createRandom } from './random.ts'
 import { drawScenario, type FaultName, type Scenario, without } from './scenario.ts'
+import type { Sweep } from './sweep.ts'
 import type { Checker, Violation } from './trace.ts'
 import { type Bugs, World } from './world.ts'
 
@@ -16,6 +17,8 @@ export interface SimulationOptions {
   readonly without?: readonly FaultName[]
   /** Folds the whole history into `fingerprint`. */
   readonly keepsHash?: boolean
+  /** Numbers the supervisor's calls, and strikes one. */
+  readonly sweep?: Sweep
 }
 
 export interface SimulationResult {
@@ -46,6 +49,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
     scenario,
     bugs: options.bugs ?? {},
     keepsHash: options.keepsHash ?? false,
+    sweep: options.sweep ?? null,
   })
   const { trace, clock } = world
   const startedMs = clock.nowMs()
@@ -101,14 +105,14 @@ export function reproduce(seed: number): string {
   return `SIM_SEED=${seed} npx vitest run test/sim -t 'fresh seeds'`
 }
 
-export function describeFailure(result: SimulationResult): string {
+export function describeFailure(result: SimulationResult, again = reproduce(result.seed)): string {
   const what = result.violations.map(
     (violation) => `  ${violation.rule} at ${(violation.atMs / 1000).toFixed(3)}: ${violation.text}`,
   )
   return [
     `seed ${result.seed} broke ${result.violations.length} rule(s):`,
     ...what,
-    `play it again: ${reproduce(result.seed)}`,
+    `play it again: ${again}`,
     'the last lines:',
     ...result.lines,
   ].join('\n')

@@ -6,6 +6,7 @@ import type { RepeatWord } from '../../src/model/task.ts'
 export interface StepScript {
   readonly name: string
   readonly kind: CallKind
+  /** Infinity: its promise never resolves. */
   readonly ms: number
   readonly repeat: RepeatWord
   /** Says `progress` this often meanwhile, or null. */

@@ -32,6 +32,8 @@ export type TraceEvent =
   | { readonly kind: 'took_over'; readonly inheritance: Inheritance }
   | { readonly kind: 'committed'; readonly batch: Batch; readonly result: Committed }
   | { readonly kind: 'commit_failed'; readonly batch: Batch }
+  /** Any other call of the store that was refused. */
+  | { readonly kind: 'store_failed'; readonly call: string }
   | { readonly kind: 'effect'; readonly effect: HostEffect }
   | { readonly kind: 'submitted'; readonly outcomes: readonly SubmitOutcome[] }
   | { readonly kind: 'operator'; readonly command: OperatorCommand }

@@ -16,6 +16,7 @@ import { createRandom, type SimRandom } from './random.ts'
 import { drawTask, type Scenario } from './scenario.ts'
 import { type TaskScript, toInput } from './script.ts'
 import { Sink } from './sink.ts'
+import type { Sweep } from './sweep.ts'
 import { Trace } from './trace.ts'
 
 /** Switches that plant a bug, so that we know the checkers look. */
@@ -30,6 +31,7 @@ export interface WorldParts {
   readonly scenario: Scenario
   readonly bugs: Bugs
   readonly keepsHash: boolean
+  readonly sweep: Sweep | null
 }
 
 /** Monday morning somewhere: simulated time looks like wall time. */
@@ -41,6 +43,8 @@ const stirTurns = 40
 /** Ticks in one instant, above which the loop spins. */
 const ticksPerInstant = 50
 const sampleEveryTicks = 20
+/** When a submitter without an acknowledgement tries again. */
+const againMs = 500
 
 /** One simulated installation over all the lives of its supervisor. */
 export class World {
@@ -82,6 +86,7 @@ export class World {
       slowUntilMs: 0,
       slowMs: 0,
       outageUntilMs: 0,
+      sweep: parts.sweep,
       stirred: false,
     }
     const stage: Stage = {
@@ -107,7 +112,8 @@ export class World {
       },
     })
     this.load(this.random.fork())
-    if (scenario.tasks !== undefined) this.clock.after(1, () => this.submitFirst(scenario.tasks ?? []))
+    const { tasks } = scenario
+    if (tasks !== undefined) this.clock.after(1, () => this.submitFirst(tasks))
     this.faults.begin()
     plan(scenario.deeds ?? [], clock, stage)
     this.beget()
@@ -209,7 +215,11 @@ export class World {
       for (const dependency of parts.scenario.dependencies) this.stir(probeLoop(dependency, life, forEver))
     }
     around.stirred = true
-    begin().catch((error: unknown) => this.fell(life, error))
+    begin().catch((error: unknown) => {
+      // A store that fails at the start ends the process; another one is started.
+      if (error instanceof PrunellaError && error.code === 'PRUNELLA_STORE_FAILED') life.die()
+      else this.fell(life, error)
+    })
   }
 
   private buried(life: Life): void {
@@ -317,13 +327,14 @@ export class World {
     this.clock.after(random.waitMs(scenario.submitMeanMs), submit)
   }
 
+  /** Submits, under keys, until everything is acknowledged: the supervisor may die, or the store fail, on the way. */
   private submitFirst(scripts: readonly TaskScript[]): void {
     const { door } = this
-    if (door === null) throw new Error('The supervisor did not start in time')
-    this.acknowledge(
-      door,
-      scripts.map((script) => ({ input: toInput(script) })),
-    )
+    const tasks = scripts.map((script, at) => ({ input: toInput(script), idempotencyKey: `first-${at}` }))
+    if (door !== null) this.acknowledge(door, tasks)
+    this.clock.after(againMs, () => {
+      if (this.acknowledged.length < scripts.length) this.submitFirst(scripts)
+    })
   }
 
   private submit(door: NodeDoor, random: SimRandom, count: number): void {
@@ -346,7 +357,9 @@ export class World {
     const submit = async (): Promise<void> => {
       const outcomes = await door.submit(pool, tasks)
       this.trace.note({ kind: 'submitted', outcomes })
-      for (const outcome of outcomes) if (outcome.kind === 'created') this.acknowledged.push(outcome.id)
+      for (const outcome of outcomes)
+        if (outcome.kind === 'created' || (outcome.kind === 'existing' && !this.acknowledged.includes(outcome.id)))
+          this.acknowledged.push(outcome.id)
     }
     this.stir(submit())
   }

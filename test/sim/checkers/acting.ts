@@ -8,8 +8,9 @@ interface Actor extends ProcessName {
 
 /**
  * Two attempts of one task never act at once; a finished step never runs
- * again; a task goes on only when its old holder has let go. Excused is only a
- * process that survives SIGKILL, which the supervisor was told.
+ * again, nor does one in doubt unless a person was asked; a task goes on only
+ * when its old holder has let go. Excused is only a process that survives
+ * SIGKILL, which the supervisor was told.
  */
 export class ActingChecker implements Checker {
   readonly rule = 'acting'
@@ -58,7 +59,13 @@ export class ActingChecker implements Checker {
         'act_once',
         `${taskId} acts in ${keyOf(event)} (fence ${fence}) while ${keyOf(other)} (fence ${other.fence}) still does`,
       )
-    if (step !== '' && this.ledger.tasks.get(taskId)?.doneSteps.has(step) === true)
+    const known = this.ledger.tasks.get(taskId)
+    if (step !== '' && fence > (known?.inDoubt.get(step) ?? fence))
+      this.trace.violate(
+        'asked_first',
+        `${taskId} runs ${step} again, which has started, has no result, and asks for a person`,
+      )
+    if (step !== '' && known?.doneSteps.has(step) === true)
       this.trace.violate('steps_once', `${taskId} runs ${step} again, which is in the journal`)
     this.actors.set(taskId, [...others, { fence, replica, incarnation }])
   }

@@ -14,6 +14,8 @@ export interface ShadowTask {
   incarnation: number
   deadlineMs: number | null
   readonly doneSteps: Set<string>
+  /** Steps that a person must be asked about before they run again, with the fence under which they started. */
+  readonly inDoubt: Map<string, number>
 }
 
 /**
@@ -38,8 +40,10 @@ export class LedgerChecker implements Checker {
       for (const leases of event.result.leases) for (const lease of leases) this.lease(lease)
     } else if (event.kind === 'took_over') {
       this.takeOver(event.inheritance.leases)
-    } else if (event.kind === 'reopened' && event.by === 'retry') {
+    } else if (event.kind === 'reopened') {
       const task = this.of(event.taskId)
+      task.inDoubt.clear()
+      if (event.by === 'resolve') return
       task.status = 'waiting'
       task.doneSteps.clear()
     }
@@ -56,6 +60,7 @@ export class LedgerChecker implements Checker {
         incarnation: 0,
         deadlineMs: null,
         doneSteps: new Set(),
+        inDoubt: new Map(),
       }
       this.tasks.set(taskId, task)
     }
@@ -81,10 +86,11 @@ export class LedgerChecker implements Checker {
         return
       }
       case 'step_started':
-        this.owned(change)
+        this.began(this.owned(change), change)
         return
       case 'step_done':
         this.owned(change).doneSteps.add(change.name)
+        this.of(change.taskId).inDoubt.delete(change.name)
         return
       case 'finish_waiting': {
         const task = this.of(change.taskId)
@@ -95,6 +101,11 @@ export class LedgerChecker implements Checker {
       }
       default:
     }
+  }
+
+  /** The first start counts: whoever starts it again has not asked. */
+  private began({ inDoubt }: ShadowTask, step: Change & { readonly kind: 'step_started' }): void {
+    if (step.repeat === 'ask_human' && !inDoubt.has(step.name)) inDoubt.set(step.name, step.fence)
   }
 
   private owned(change: { readonly kind: string; readonly taskId: TaskId; readonly fence: number }): ShadowTask {

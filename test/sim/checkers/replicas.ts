@@ -11,7 +11,16 @@ import type { LedgerChecker } from './ledger.ts'
  */
 export class ReplicaChecker implements Checker {
   readonly rule = 'replicas'
-  readonly sees = ['pulse', 'observed', 'effect', 'process', 'committed', 'commit_failed', 'supervisor'] as const
+  readonly sees = [
+    'pulse',
+    'observed',
+    'effect',
+    'process',
+    'committed',
+    'commit_failed',
+    'store_failed',
+    'supervisor',
+  ] as const
   private readonly trace: Trace
   private readonly ledger: LedgerChecker
   private readonly leaseMs: ReadonlyMap<PoolName, number>
@@ -34,7 +43,7 @@ export class ReplicaChecker implements Checker {
     else if (event.kind === 'effect') this.effect(event.effect)
     else if (event.kind === 'supervisor') {
       if (event.what === 'woke') this.forgive(atMs)
-    } else if (event.kind === 'commit_failed') {
+    } else if (event.kind === 'commit_failed' || event.kind === 'store_failed') {
       this.storeFails = true
     } else if (event.kind === 'process') {
       if (event.what === 'spawned') this.processesOf(event.replica).add(event.incarnation)
