@@ -232,7 +232,7 @@ export class Child {
     this.#killed = true
     sendSignal(-pid, 'SIGKILL')
     sendSignal(pid, 'SIGKILL') // Before it became leader of its group.
-    void this.#group?.kill().catch(() => undefined) // Members that are gone meanwhile.
+    this.#group?.kill()
     this.#timers.push(
       setTimeout(() => {
         if (this.#state === 'running') this.#events.unkillable(pid)
@@ -306,7 +306,7 @@ export class Child {
 
   /** Whether nothing is left. */
   async #sweep(pid: number): Promise<boolean> {
-    await this.#group?.kill().catch(() => undefined) // Already empty.
+    this.#group?.kill()
     const { lifePrefix, sweeper, log } = this.#machine
     const { killed, remaining } = await sweeper.sweep(({ stat, marker, user }) => {
       if (stat.group === pid || marker() === this.marker) return true

@@ -60,9 +60,10 @@ export function createMachine(options: MachineOptions): Machine {
   const isolation = createIsolation(storeId, options.wantUsers)
   for (const text of isolation.blindSpots) blind(text)
   const groups = options.wantGroups ? openGroups() : null
-  const { memory, pids } = groups?.missing ?? {}
+  const { memory, pids, cpu } = groups?.missing ?? {}
   if (memory !== undefined && options.limitsMemory) blind(`${memoryIsPolled}: ${memory}.`)
   if (pids !== undefined) blind(`${processesAreUnlimited}: ${pids}.`)
+  if (cpu !== undefined) blind(`A replica with many processes takes as many shares of the processor: ${cpu}.`)
   if (process.platform !== 'linux') {
     blind(
       'There is no /proc here: silent processes cannot be looked at, and subprocesses that left their group are not found.',
