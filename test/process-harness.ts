@@ -56,6 +56,7 @@ export function poolSpec(mode: string, changes: Partial<PoolSpec> = {}): PoolSpe
     retry: { attempts: 3, backoff, repeat: 'safe_to_retry' },
     leaseMs: 10_000,
     memoryBytes: null,
+    processLimit: 2_048,
     environment: { pass: [], set: { FAKE_MODE: mode } },
     ...changes,
   }

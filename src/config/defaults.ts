@@ -14,6 +14,8 @@ export const defaults = {
   /** Three lost pulses of a frozen agent are 5 s; three times that never expires under a busy machine. */
   leaseMs: 15_000,
   leaseOverHung: 3,
+  /** Podman's own limit of a container: a browser or a tool server has some hundreds, a fork bomb has them at once. */
+  processLimit: 2_048,
 } as const
 
 export const defaultProbes: { readonly [kind in 'liveness' | 'readiness' | 'startup']: ProbeSpec } = {

@@ -72,6 +72,7 @@ describe('defaults', () => {
       },
       leaseMs: 15_000,
       memoryBytes: null,
+      processLimit: 2_048,
       environment: { pass: [], set: {} },
     })
   })
@@ -99,6 +100,7 @@ describe('defaults', () => {
       want: { health: { liveness: { periodMs: 2_000, timeoutMs: 1_000 } } },
     },
     { name: 'memory is a quantity', raw: { limits: { memory: '512Mi' } }, want: { memoryBytes: 536_870_912 } },
+    { name: 'processes are counted', raw: { limits: { processes: 64 } }, want: { processLimit: 64 } },
     {
       name: 'a command stays a command',
       raw: { agent: { command: ['python3', 'agent.py', '-u', 'other.py'] } },
@@ -223,6 +225,11 @@ describe('refusals', () => {
       name: 'not a duration',
       raw: pool({ deadlines: { step: '5 minutes' } }),
       says: `pools.a.deadlines.step must be a duration such as '15s', '5m', '250ms' or milliseconds, got "5 minutes"`,
+    },
+    {
+      name: 'too few processes for a runtime with threads',
+      raw: pool({ limits: { processes: 15 } }),
+      says: 'pools.a.limits.processes must be at least 16',
     },
     { name: 'not a size', raw: pool({ limits: { memory: '512MB' } }), says: 'pools.a.limits.memory must be a size' },
     {

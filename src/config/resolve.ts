@@ -142,6 +142,7 @@ function resolvePool(name: string, raw: RawPool, context: ResolveContext): PoolS
     },
     leaseMs: raw.lease ?? Math.max(defaults.leaseMs, defaults.leaseOverHung * pulse.hungMs),
     memoryBytes: raw.limits?.memory ?? null,
+    processLimit: raw.limits?.processes ?? defaults.processLimit,
     environment: { pass: raw.environment?.pass ?? [], set: raw.environment?.set ?? {} },
   }
 }

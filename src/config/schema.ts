@@ -109,7 +109,7 @@ const pool = object(
       ['modelFirstByte', 'modelIdle'],
     ).optional(),
     recovery: recovery.optional(),
-    limits: object({ memory: size.optional() }, [
+    limits: object({ memory: size.optional(), processes: z.int().min(16).max(1_000_000).optional() }, [
       'tokensPerTask',
       'usdPerTask',
       'usdPerDay',

@@ -80,6 +80,8 @@ export interface PoolSpec {
   readonly retry: RetrySpec
   readonly leaseMs: number
   readonly memoryBytes: number | null
+  /** Processes and threads a replica may have at a time, with all it started. */
+  readonly processLimit: number
   /** Names passed on from the supervisor's environment, and values set outright. */
   readonly environment: { readonly pass: readonly string[]; readonly set: Readonly<Record<string, string>> }
 }

@@ -99,7 +99,7 @@ describe('a replica that fails', () => {
   })
 
   test('over its memory limit, by polling', async () => {
-    const on = start([poolSpec('memory', { memoryBytes: 150 * 1024 * 1024 })], { wantMemoryGroups: false })
+    const on = start([poolSpec('memory', { memoryBytes: 150 * 1024 * 1024 })], { wantGroups: false })
     on.spawn()
     const exit = await on.see('exited', 20_000)
     expect(exit).toMatchObject({ signal: 'SIGKILL', cause: 'oom_kill' })

@@ -165,6 +165,7 @@ export function basicPool(name: string, replicas: number, concurrency: number): 
     retry: { attempts: 3, backoff: { baseMs: 1_000, factor: 2, maxMs: 60_000, jitter: 0.5 }, repeat: 'safe_to_retry' },
     leaseMs: 15_000,
     memoryBytes: null,
+    processLimit: 2_048,
     environment: { pass: [], set: {} },
   }
 }

@@ -107,7 +107,7 @@ export class BareReplica implements Replica {
         : [
             {
               pid: child.pid,
-              isLimited: child.hasMemoryGroup,
+              isLimited: child.hasMemoryLimit,
               killForMemory: (evidence: string) => child.killForMemory(evidence),
             },
           ],

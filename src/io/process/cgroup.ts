@@ -1,47 +1,77 @@
 import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
-import { mkdir, readFile, rmdir, writeFile } from 'node:fs/promises'
+import { mkdir, rmdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { sendSignal } from './proc.ts'
 
-/** Kernel groups that limit memory: the kernel kills at the limit, at once, and counts it. */
-export interface MemoryGroups {
-  /** @throws when the kernel refuses; the caller falls back to polling. */
-  create(name: string, limitBytes: number): Promise<MemoryGroup>
+export type Controller = (typeof controllers)[number]
+
+const controllers = ['memory', 'pids', 'cpu'] as const
+
+/** What a process and all it starts may use together. */
+export interface GroupLimits {
+  readonly memoryBytes: number | null
+  /** Processes and threads at a time. */
+  readonly processes: number
 }
 
-export interface MemoryGroup {
-  /** A process that writes `0` here, and all it starts from then on, is in the group. */
-  readonly entryFile: string
+/**
+ * Kernel groups: at the memory limit the kernel kills, at once, and counts it; at
+ * the process limit a fork fails; and the processor is shared by group, so that a
+ * replica of a hundred processes weighs as much as one of one. Without the last
+ * a fork bomb at a limit of 128 delayed the supervisor by 1.2 s.
+ */
+export interface Groups {
+  /** What cannot be limited here, and why. */
+  readonly missing: Readonly<Partial<Record<Controller, string>>>
+  /**
+   * A group with those of the limits that can be kept here; null when there are none.
+   *
+   * @throws when the kernel refuses; the caller goes on without.
+   */
+  create(name: string, limits: GroupLimits): Promise<Group | null>
+}
+
+export interface Group {
+  /** A process that writes `0` into each, and all it starts from then on, is in the group. */
+  readonly entryFiles: readonly string[]
+  readonly limitsMemory: boolean
   /** How often the kernel has killed for memory here. */
   oomKills(): number
-  /** Kills every process in it, whatever session or user it moved to. */
-  kill(): Promise<void>
+  /**
+   * Kills every process in it, whatever session or user it moved to; where forks can be stopped none slips through.
+   * At once: these files are memory, and a look at a process that forks without end may block us for seconds.
+   */
+  kill(): void
   /** Only an empty group can be removed; false when it is not. */
   remove(): Promise<boolean>
 }
 
-interface Flavour {
-  readonly limitFile: string
-  readonly eventsFile: string
-  /** Written once after creation: file and value. */
-  readonly extra: readonly (readonly [string, string])[]
+/** A controller's folder `prunella`, below our own group. */
+interface Place {
+  readonly controller: Controller
+  readonly folder: string
+  readonly version: 1 | 2
 }
 
-const v1: Flavour = { limitFile: 'memory.limit_in_bytes', eventsFile: 'memory.oom_control', extra: [] }
-const v2: Flavour = { limitFile: 'memory.max', eventsFile: 'memory.events', extra: [['memory.oom.group', '1']] }
+const memoryFiles = {
+  1: { limit: 'memory.limit_in_bytes', events: 'memory.oom_control' },
+  2: { limit: 'memory.max', events: 'memory.events' },
+} as const
+const processLimitFile = 'pids.max'
 
-/** Where the memory controller can be used, from the texts of /proc/mounts and /proc/self/cgroup. */
+/** Where a controller can be used, from the texts of /proc/mounts and /proc/self/cgroup. */
 export function locate(
   mounts: string,
   self: string,
+  controller: Controller,
 ): { readonly mount: string; readonly own: string; readonly version: 1 | 2 } | null {
   const own = new Map(
     [...self.matchAll(/^\d+:([^:]*):(.*)$/gm)].map(([, controllers = '', path = '/']) => [controllers, path]),
   )
   for (const line of mounts.split('\n')) {
     const [, mount = '', kind, options = ''] = line.split(' ')
-    if (kind === 'cgroup' && options.split(',').includes('memory')) {
-      const path = [...own].find(([controllers]) => controllers.split(',').includes('memory'))?.[1] ?? '/'
+    if (kind === 'cgroup' && options.split(',').includes(controller)) {
+      const path = [...own].find(([controllers]) => controllers.split(',').includes(controller))?.[1] ?? '/'
       return { mount, own: path, version: 1 }
     }
   }
@@ -49,50 +79,83 @@ export function locate(
   return unified === undefined ? null : { mount: unified.split(' ')[1] ?? '', own: own.get('') ?? '/', version: 2 }
 }
 
+export function openGroups(): Groups {
+  const opened = controllers.map((controller) => ({ controller, place: openPlace(controller) }))
+  const places = opened.flatMap(({ place }) => (typeof place === 'string' ? [] : [place]))
+  return {
+    missing: Object.fromEntries(
+      opened.flatMap(({ controller, place }) => (typeof place === 'string' ? [[controller, place]] : [])),
+    ),
+    create: async (name, limits) => createGroup(places, name, limits),
+  }
+}
+
 /** Opens (makes) the folder `prunella` below our own group. Returns the reason when that cannot be. */
-export function openMemoryGroups(): MemoryGroups | string {
+function openPlace(controller: Controller): Place | string {
   try {
-    const place = locate(readFileSync('/proc/mounts', 'utf8'), readFileSync('/proc/self/cgroup', 'utf8'))
-    if (place === null) return 'there are no cgroups'
+    const found = locate(readFileSync('/proc/mounts', 'utf8'), readFileSync('/proc/self/cgroup', 'utf8'), controller)
+    if (found === null) return 'there are no cgroups'
+    const { mount, own, version } = found
     // In a container the mount may show our own group as its root.
-    const parent = [join(place.mount, place.own), place.mount].find(isGroup) ?? place.mount
-    if (place.version === 2) {
-      if (!words(join(parent, 'cgroup.controllers')).includes('memory')) return 'the memory controller is not available'
-      if (!words(join(parent, 'cgroup.subtree_control')).includes('memory')) {
-        writeFileSync(join(parent, 'cgroup.subtree_control'), '+memory')
+    const parent = [join(mount, own), mount].find(isGroup) ?? mount
+    if (version === 2) {
+      if (!words(join(parent, 'cgroup.controllers')).includes(controller))
+        return `the ${controller} controller is not available`
+      if (!words(join(parent, 'cgroup.subtree_control')).includes(controller)) {
+        writeFileSync(join(parent, 'cgroup.subtree_control'), `+${controller}`)
       }
     }
     const folder = join(parent, 'prunella')
     mkdirSync(folder, { recursive: true })
-    if (place.version === 2) writeFileSync(join(folder, 'cgroup.subtree_control'), '+memory')
+    if (version === 2) writeFileSync(join(folder, 'cgroup.subtree_control'), `+${controller}`)
     removeEmpty(folder)
-    return groupsIn(folder, place.version === 1 ? v1 : v2)
+    return { controller, folder, version }
   } catch (error) {
     return error instanceof Error ? error.message : String(error)
   }
 }
 
-function groupsIn(folder: string, flavour: Flavour): MemoryGroups {
+async function createGroup(places: readonly Place[], name: string, limits: GroupLimits): Promise<Group | null> {
+  const memory = limits.memoryBytes === null ? undefined : places.find(({ controller }) => controller === 'memory')
+  const pids = places.find(({ controller }) => controller === 'pids')
+  const cpu = places.find(({ controller }) => controller === 'cpu')
+  // Version 1 has a tree for each controller, version 2 one for all.
+  const groups = [
+    ...new Set([memory, pids, cpu].flatMap((place) => (place === undefined ? [] : [join(place.folder, name)]))),
+  ]
+  if (groups.length === 0) return null
+  for (const group of groups) await mkdir(group)
+  if (memory !== undefined) {
+    const group = join(memory.folder, name)
+    await writeFile(join(group, memoryFiles[memory.version].limit), String(limits.memoryBytes))
+    if (memory.version === 2) await writeFile(join(group, 'memory.oom.group'), '1')
+  }
+  const processLimit = pids === undefined ? null : join(pids.folder, name, processLimitFile)
+  if (processLimit !== null) await writeFile(processLimit, String(limits.processes))
+  const entryFiles = groups.map((group) => join(group, 'cgroup.procs'))
   return {
-    async create(name, limitBytes) {
-      const group = join(folder, name)
-      await mkdir(group)
-      await writeFile(join(group, flavour.limitFile), String(limitBytes))
-      for (const [file, value] of flavour.extra) await writeFile(join(group, file), value)
-      const entryFile = join(group, 'cgroup.procs')
-      return {
-        entryFile,
-        oomKills: () => countOomKills(join(group, flavour.eventsFile)),
-        async kill() {
-          const members = (await readFile(entryFile, 'latin1')).split('\n').filter((pid) => pid !== '')
-          for (const pid of members) sendSignal(Number(pid), 'SIGKILL')
-        },
-        remove: () =>
+    entryFiles,
+    limitsMemory: memory !== undefined,
+    oomKills: () =>
+      memory === undefined ? 0 : countOomKills(join(memory.folder, name, memoryFiles[memory.version].events)),
+    kill() {
+      try {
+        if (processLimit !== null) writeFileSync(processLimit, '0') // Who is killed must not fork ahead of us.
+        for (const file of entryFiles) for (const pid of words(file)) sendSignal(Number(pid), 'SIGKILL')
+      } catch {
+        // Somebody else removed the group: it was empty.
+      }
+    },
+    async remove() {
+      const removed = await Promise.all(
+        groups.map((group) =>
           rmdir(group).then(
             () => true,
             () => false, // Busy: somebody in it is still dying.
           ),
-      }
+        ),
+      )
+      return removed.every((done) => done)
     },
   }
 }
@@ -127,5 +190,5 @@ function isGroup(path: string): boolean {
 }
 
 function words(path: string): readonly string[] {
-  return readFileSync(path, 'latin1').trim().split(/\s+/)
+  return readFileSync(path, 'latin1').match(/\S+/g) ?? []
 }

@@ -8,11 +8,11 @@ import { limits } from '../../model/limits.ts'
 import type { ExitCause } from '../../model/observation.ts'
 import type { PoolSpec } from '../../model/pool.ts'
 import { stripControls } from '../../model/redact.ts'
-import type { MemoryGroup } from './cgroup.ts'
+import type { Group } from './cgroup.ts'
 import { commandLine } from './command.ts'
 import { buildEnvironment } from './environment.ts'
 import { unreadableFor } from './isolation.ts'
-import { type Machine, makeFolders } from './machine.ts'
+import { type Machine, makeFolders, memoryIsPolled, processesAreUnlimited } from './machine.ts'
 import { createLineReader, type LineReader } from './output.ts'
 import { readStatNow, sendSignal } from './proc.ts'
 
@@ -72,7 +72,7 @@ export class Child {
   readonly #events: ChildEvents
   readonly #slot: number
   #process: ChildProcess | null = null
-  #group: MemoryGroup | null = null
+  #group: Group | null = null
   #state: 'preparing' | 'running' | 'gone' = 'preparing'
   #killed = false
   #timers: NodeJS.Timeout[] = []
@@ -95,8 +95,8 @@ export class Child {
   }
 
   /** Whether the kernel watches its memory. */
-  get hasMemoryGroup(): boolean {
-    return this.#group !== null
+  get hasMemoryLimit(): boolean {
+    return this.#group?.limitsMemory === true
   }
 
   /** Resolves when it and all it started are gone, or were given up. */
@@ -141,13 +141,15 @@ export class Child {
     this.#user = this.#chooseUser([...files, machine.runFolder, ...(strippedFolder === null ? [] : [strippedFolder])])
     const [folders, group] = await Promise.all([
       makeFolders(join(machine.runFolder, name), this.#user),
-      pool.memoryBytes === null ? null : this.#makeGroup(pool.memoryBytes),
+      this.#makeGroup(pool),
     ])
     this.#group = group
     const wrapped = machine.isolation.wrap(argv, this.#user)
     // The shell enters the group before anything of the agent exists, so that nothing escapes it, then becomes it.
     const entered =
-      group === null ? wrapped : ['/bin/sh', '-c', 'echo 0 > "$0" && exec "$@"', group.entryFile, ...wrapped]
+      group === null
+        ? wrapped
+        : ['/bin/sh', '-c', enter(group.entryFiles.length), 'sh', ...group.entryFiles, ...wrapped]
     return { argv: entered, folders, strippedFolder }
   }
 
@@ -166,11 +168,13 @@ export class Child {
     return user
   }
 
-  async #makeGroup(limitBytes: number): Promise<MemoryGroup | null> {
+  async #makeGroup({ memoryBytes, processLimit: processes }: PoolSpec): Promise<Group | null> {
+    const { groups, blind } = this.#machine
     try {
-      return (await this.#machine.memoryGroups?.create(this.marker, limitBytes)) ?? null
+      return (await groups?.create(this.marker, { memoryBytes, processes })) ?? null
     } catch (error) {
-      this.#machine.blind(`Memory limits are checked once a second instead of by the kernel: ${String(error)}.`)
+      if (memoryBytes !== null) blind(`${memoryIsPolled}: ${String(error)}.`)
+      blind(`${processesAreUnlimited}: ${String(error)}.`)
       return null
     }
   }
@@ -230,7 +234,7 @@ export class Child {
     this.#killed = true
     sendSignal(-pid, 'SIGKILL')
     sendSignal(pid, 'SIGKILL') // Before it became leader of its group.
-    void this.#group?.kill().catch(() => undefined) // Members that are gone meanwhile.
+    this.#group?.kill()
     this.#timers.push(
       setTimeout(() => {
         if (this.#state === 'running') this.#events.unkillable(pid)
@@ -304,7 +308,7 @@ export class Child {
 
   /** Whether nothing is left. */
   async #sweep(pid: number): Promise<boolean> {
-    await this.#group?.kill().catch(() => undefined) // Already empty.
+    this.#group?.kill()
     const { lifePrefix, sweeper, log } = this.#machine
     const { killed, remaining } = await sweeper.sweep(({ stat, marker, user }) => {
       if (stat.group === pid || marker() === this.marker) return true
@@ -317,6 +321,11 @@ export class Child {
       log.warn({ replica: this.#plan.name, remaining }, 'Some processes it left behind could not be killed.')
     return remaining.length === 0
   }
+}
+
+/** A script that writes `0` into the files its first arguments name, and becomes the command after them. */
+function enter(files: number): string {
+  return `${'echo 0 > "$1" && shift && '.repeat(files)}exec "$@"`
 }
 
 /**

@@ -112,7 +112,7 @@ export class FramedReplica implements Replica {
     const { pid } = this.#child
     if (pid === null) return []
     return [
-      { pid, isLimited: this.#child.hasMemoryGroup, killForMemory: (evidence) => this.#child.killForMemory(evidence) },
+      { pid, isLimited: this.#child.hasMemoryLimit, killForMemory: (evidence) => this.#child.killForMemory(evidence) },
     ]
   }
 

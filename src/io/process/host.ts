@@ -33,8 +33,8 @@ export interface ProcessHostOptions {
   readonly secrets: readonly string[]
   /** User ids of their own for replicas, when we are root. Default true. */
   readonly wantUsers?: boolean
-  /** Memory limits by the kernel, where it can. Default true. */
-  readonly wantMemoryGroups?: boolean
+  /** Limits of memory and processes by the kernel, where it can. Default true. */
+  readonly wantGroups?: boolean
   /** What starts a module agent. Default: the host in `src/agent`. */
   readonly bootFile?: string
 }
@@ -74,7 +74,8 @@ class Host implements ProcessHost {
       ...options,
       life: randomBytes(4).toString('hex'),
       wantUsers: options.wantUsers ?? true,
-      wantMemoryGroups: (options.wantMemoryGroups ?? true) && pools.some(({ memoryBytes }) => memoryBytes !== null),
+      wantGroups: options.wantGroups ?? true,
+      limitsMemory: pools.some(({ memoryBytes }) => memoryBytes !== null),
       bootFile: options.bootFile ?? ownBootFile,
     })
     mkdirSync(this.#machine.runFolder, { recursive: true, mode: 0o711 })

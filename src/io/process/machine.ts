@@ -2,7 +2,7 @@ import { chown, mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../../port/clock.ts'
 import type { Log } from '../../port/log.ts'
-import { type MemoryGroups, openMemoryGroups } from './cgroup.ts'
+import { type Groups, openGroups } from './cgroup.ts'
 import { createIsolation, type Isolation } from './isolation.ts'
 import { createStripper, type Stripper } from './strip.ts'
 import { createSweeper, type Sweeper } from './sweep.ts'
@@ -15,8 +15,8 @@ export interface Machine {
   /** What starts a module agent. */
   readonly bootFile: string
   readonly isolation: Isolation
-  /** Null: memory is polled. */
-  readonly memoryGroups: MemoryGroups | null
+  /** Null: memory is polled, and nothing else limited. */
+  readonly groups: Groups | null
   readonly stripper: Stripper
   readonly sweeper: Sweeper
   readonly slots: Slots
@@ -39,10 +39,15 @@ export interface MachineOptions {
   readonly storeId: string
   /** Unique for this life of the supervisor. */
   readonly life: string
-  readonly wantMemoryGroups: boolean
+  readonly wantGroups: boolean
+  /** Whether any pool has a memory limit. */
+  readonly limitsMemory: boolean
   readonly wantUsers: boolean
   readonly bootFile: string
 }
+
+export const memoryIsPolled = 'Memory limits are checked once a second instead of by the kernel'
+export const processesAreUnlimited = 'A replica that starts processes without end is not stopped'
 
 export function createMachine(options: MachineOptions): Machine {
   const { clock, log, root, workFolder, storeId, life, bootFile } = options
@@ -54,10 +59,11 @@ export function createMachine(options: MachineOptions): Machine {
   }
   const isolation = createIsolation(storeId, options.wantUsers)
   for (const text of isolation.blindSpots) blind(text)
-  const memoryGroups = options.wantMemoryGroups ? openMemoryGroups() : 'not asked for'
-  if (options.wantMemoryGroups && typeof memoryGroups === 'string') {
-    blind(`Memory limits are checked once a second instead of by the kernel: ${memoryGroups}.`)
-  }
+  const groups = options.wantGroups ? openGroups() : null
+  const { memory, pids, cpu } = groups?.missing ?? {}
+  if (memory !== undefined && options.limitsMemory) blind(`${memoryIsPolled}: ${memory}.`)
+  if (pids !== undefined) blind(`${processesAreUnlimited}: ${pids}.`)
+  if (cpu !== undefined) blind(`A replica with many processes takes as many shares of the processor: ${cpu}.`)
   if (process.platform !== 'linux') {
     blind(
       'There is no /proc here: silent processes cannot be looked at, and subprocesses that left their group are not found.',
@@ -71,7 +77,7 @@ export function createMachine(options: MachineOptions): Machine {
     root,
     bootFile,
     isolation,
-    memoryGroups: typeof memoryGroups === 'string' ? null : memoryGroups,
+    groups,
     stripper: createStripper(join(workFolder, 'stripped'), bootFile, (text) =>
       log.warn({ component: 'process-host' }, text),
     ),

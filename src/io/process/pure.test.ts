@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { limits } from '../../model/limits.ts'
 import { parseResult } from './bare.ts'
-import { locate } from './cgroup.ts'
+import { type Controller, locate } from './cgroup.ts'
 import { absoluteArguments, findCommand } from './command.ts'
 import { buildEnvironment, secretValues } from './environment.ts'
 import { inspectorAddress } from './inspector.ts'
@@ -131,12 +131,25 @@ test('slots: the lowest free number', () => {
   expect([slots.take(), slots.take()]).toEqual([1, 3])
 })
 
-test.each([
+test.each<{
+  name: string
+  mounts: string
+  self: string
+  place: ReturnType<typeof locate>
+  controller?: Controller
+}>([
   {
     name: 'v1',
     mounts: 'cgroup /cg/cpu cgroup rw,cpu 0 0\ncgroup /cg/memory cgroup rw,memory 0 0\ncgroup2 /cg/u cgroup2 rw 0 0',
     self: '4:memory:/a/b\n0::/\n',
     place: { mount: '/cg/memory', own: '/a/b', version: 1 },
+  },
+  {
+    name: 'v1, of two controllers the one that is asked for',
+    controller: 'pids',
+    mounts: 'cgroup /cg/memory cgroup rw,memory 0 0\ncgroup /cg/pids cgroup rw,pids 0 0\ncgroup2 /cg/u cgroup2 rw 0 0',
+    self: '8:pids:/p\n4:memory:/a/b\n0::/\n',
+    place: { mount: '/cg/pids', own: '/p', version: 1 },
   },
   {
     name: 'v2',
@@ -145,8 +158,8 @@ test.each([
     place: { mount: '/cg', own: '/user.slice', version: 2 },
   },
   { name: 'none', mounts: 'proc /proc proc rw 0 0', self: '', place: null },
-])('memory groups: $name', ({ mounts, self, place }) => {
-  expect(locate(mounts, self)).toEqual(place)
+])('kernel groups: $name', ({ mounts, self, place, controller = 'memory' }) => {
+  expect(locate(mounts, self, controller)).toEqual(place)
 })
 
 describe('output', () => {
