@@ -100,14 +100,15 @@ async function failureOf(name: string, strike: Strike): Promise<string | null> {
 /** `SIM_SWEEP=scenario,call,mishap` plays one strike again. */
 const { SIM_SWEEP: asked } = process.env
 const [name = '', call, mishap] = asked?.split(',') ?? []
-test.runIf(asked !== undefined)(`the asked strike ${asked} breaks no rule`, async () => {
-  expect(await failureOf(name, { call: Number(call), mishap: mishap as Mishap })).toBeNull()
-})
+if (asked !== undefined)
+  test(`the asked strike ${asked} breaks no rule`, async () => {
+    expect(await failureOf(name, { call: Number(call), mishap: mishap as Mishap })).toBeNull()
+  })
 
 /** Failures shown in full; more would only be the same again. */
 const mostShown = 3
 
-test.skipIf(asked !== undefined).each(Object.keys(scenarios))(
+test.each(asked === undefined ? Object.keys(scenarios) : [])(
   'sweep of %s: whichever call the supervisor is killed at or fails, no rule is broken and everything drains',
   { timeout: 120_000 },
   async (each) => {

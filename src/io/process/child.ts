@@ -323,9 +323,9 @@ export class Child {
   }
 }
 
-/** A script that writes `0` into the files its first arguments name, and becomes the command after them. */
+/** A script that writes `0` into the files its first arguments name, and becomes the command after them, with nothing of the shell's own in its environment. */
 function enter(files: number): string {
-  return `${'echo 0 > "$1" && shift && '.repeat(files)}exec "$@"`
+  return `${'echo 0 > "$1" && shift && '.repeat(files)}unset PWD OLDPWD && exec "$@"`
 }
 
 /**
