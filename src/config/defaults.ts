@@ -66,6 +66,12 @@ export const defaultRetry = {
   repeat: 'safe_to_retry',
 } as const
 
+export const defaultNotify = {
+  /** The log takes what there is; who is called out of bed is called for what Prunella did, not for what it tried. */
+  minimum: { log: 'info', webhook: 'warning' },
+  timeoutMs: 5_000,
+} as const
+
 export const defaultBaseUrl = {
   openai: 'https://api.openai.com/v1',
   anthropic: 'https://api.anthropic.com/v1',

@@ -2,6 +2,7 @@ import type { ErrorInfo } from './errors.ts'
 import type { PoolName, ReplicaName, TaskId } from './ids.ts'
 import type { Incident } from './incident.ts'
 import type { Json } from './json.ts'
+import type { Delivery, OutboxWrite, Told } from './notification.ts'
 import type { AttemptOutcome, Lease, PreviousAttempt, RepeatWord } from './task.ts'
 
 /** Where a task goes when an attempt has ended. */
@@ -70,6 +71,9 @@ export type Change =
   /** The attempts and losses an agent's fault charged to tasks are given back (R1, R2). */
   | { readonly kind: 'refund'; readonly taskId: TaskId; readonly attempts: number; readonly losses: number }
   | { readonly kind: 'incident'; readonly incident: Incident }
+  /** Who is to be told what (R9), and what they know of the incident from then on; null: it is about none. */
+  | { readonly kind: 'notification'; readonly told: Told | null; readonly deliveries: readonly Delivery[] }
+  | { readonly kind: 'outbox'; readonly write: OutboxWrite }
   | { readonly kind: 'replica'; readonly record: ReplicaRecord }
   | { readonly kind: 'forget_replica'; readonly replica: ReplicaName }
   | { readonly kind: 'pool'; readonly record: PoolRecord }

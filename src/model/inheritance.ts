@@ -1,6 +1,7 @@
 import type { PoolRecord, ReplicaRecord } from './change.ts'
 import type { PoolName, ReplicaName, TaskId } from './ids.ts'
 import type { Incident } from './incident.ts'
+import type { Told } from './notification.ts'
 
 /** A lease of the supervisor before us, taken back: its fence is raised, its status `returning`. */
 export interface InheritedLease {
@@ -25,4 +26,6 @@ export interface Inheritance {
   readonly pools: readonly PoolRecord[]
   /** Every incident that is not closed. */
   readonly incidents: readonly Incident[]
+  /** What notifiers know of them. */
+  readonly told: readonly Told[]
 }

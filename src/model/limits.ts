@@ -82,6 +82,23 @@ export const limits = {
   auditRowsKept: 100_000,
   /** Calls waiting for the store at once; beyond it they are refused rather than piled up behind a slow disk. */
   storeBacklog: 10_000,
+  /** Notifiers of one node: each has a loop of its own. */
+  notifiers: 10,
+  /** Deliveries that wait, over all notifiers; beyond it the quietest and oldest are dropped, counted and owned up to. */
+  outboxRows: 10_000,
+  /** Deliveries read from the outbox at once. */
+  outboxPage: 50,
+  /** Tries of one delivery before it is given up: about four hours with the pauses of `runtime/notifying.ts`. */
+  notificationTries: 100,
+  /** Pieces of evidence in one notification; each is as long as a note. */
+  notificationEvidence: 10,
+  notificationTitleLength: 200,
+  /** Notifications kept in memory for one notifier while the store fails. */
+  pressingNotifications: 10,
+  /** Different texts about the node remembered, so that none is repeated every second. */
+  nodeAlertsRemembered: 100,
+  /** Reply of a webhook that is read before the connection is cut, bytes. */
+  webhookReplyBytes: 64 * 1024,
   /** Text of one page of a list, characters: 500 tasks of half a megabyte would not fit anybody's memory. */
   pageTextLength: 8 * 1024 * 1024,
 } as const

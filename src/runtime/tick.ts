@@ -22,6 +22,7 @@ import type { TickInbox } from './inbox.ts'
 import type { PauseWatch } from './pause.ts'
 import type { Publisher } from './publish.ts'
 import type { Tables } from './tables.ts'
+import type { Teller } from './telling.ts'
 import { Writer } from './writer.ts'
 
 /** How soon an unwritten decision, or a pool whose tasks avoid the free replicas, is tried again, ms. */
@@ -39,6 +40,7 @@ export interface TickParts {
   readonly store: Store
   readonly pause: PauseWatch
   readonly publisher: Publisher
+  readonly teller: Teller
   readonly dependencies: Dependencies
   readonly execute: (effect: Effect) => void
   readonly isCurrent: (observation: { readonly incarnation: number }, incarnation: number) => boolean

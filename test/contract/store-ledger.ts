@@ -36,7 +36,7 @@ export function storeLedger(store: () => Store): void {
   describe('take-over', () => {
     test('an empty store leaves nothing, and keeps its name', async () => {
       const left = await store().takeOver(startMs)
-      expect(left).toEqual({ storeId: left.storeId, replicas: [], leases: [], pools: [], incidents: [] })
+      expect(left).toEqual({ storeId: left.storeId, replicas: [], leases: [], pools: [], incidents: [], told: [] })
       expect(left.storeId).not.toBe('')
       expect((await store().takeOver(startMs + 1)).storeId).toBe(left.storeId)
     })

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import type { Change, Claim, ReplicaRecord } from '../../src/model/change.ts'
 import type { Incident } from '../../src/model/incident.ts'
+import type { Notification, NotificationChange } from '../../src/model/notification.ts'
 import type { Observation } from '../../src/model/observation.ts'
 import type { Lease, TaskView } from '../../src/model/task.ts'
 import { createCheckers } from './checkers.ts'
@@ -30,7 +31,22 @@ function leaseOf(fence: number, { replica, incarnation }: ProcessName): Lease {
   }
 }
 
+/** A decision as it should be: who acts on an incident tells of it. */
 function commit(...changes: readonly Change[]): TraceEvent {
+  const acts = changes.some((change) => change.kind === 'incident' && change.incident.actions.length > 0)
+  return decided(...changes, ...(acts ? [tell('opened', 1)] : []))
+}
+
+function tell(change: NotificationChange, sequence: number, more: Partial<Notification> = {}): Change {
+  const notification: Notification = {
+    ...{ id: `i.webhook.${sequence}`, incidentId: 'i', change, sequence, severity: 'warning', title: '', text: '' },
+    ...{ owner: null, pool: 'pool', replica: null, taskId: null, evidence: [], commands: [], atMs: 0 },
+    ...more,
+  }
+  return { kind: 'notification', told: null, deliveries: [{ to: 'webhook', notification }] }
+}
+
+function decided(...changes: readonly Change[]): TraceEvent {
   const batch = { nowMs: 0, decisions: [changes], claims: [] }
   return { kind: 'committed', batch, result: { outcomes: ['applied'], leases: [], depths: {} } }
 }
@@ -94,6 +110,11 @@ const process = (what: 'spawned' | 'gone' | 'given_up', name = first): TraceEven
   ...name,
 })
 const spawn = (name: ProcessName): TraceEvent => ({ kind: 'effect', effect: { kind: 'spawn', pool: 'pool', ...name } })
+const arrival = (sequence: number): TraceEvent => {
+  const change = tell('opened', sequence)
+  if (change.kind !== 'notification' || change.deliveries[0] === undefined) throw new Error('tells nothing')
+  return { kind: 'notified', ...change.deliveries[0] }
+}
 const terminate: TraceEvent = { kind: 'effect', effect: { kind: 'terminate', graceMs: 0, ...first } }
 const reset: TraceEvent = { kind: 'effect', effect: { kind: 'reset', taskId, fence: 1, reason: '', ...first } }
 const dispatch: TraceEvent = {
@@ -107,6 +128,8 @@ const closed = {
   recoveredMs: 0,
   timeline: [{ atMs: 0, kind: 'closed', text: 'the probation is passed' }],
 } as const
+const opened = decided(incident({}, {}), tell('opened', 1))
+const over = incident({ ...closed, closedMs: 60_000 }, {})
 const respawns = (count: number): readonly TraceEvent[] =>
   Array.from({ length: count + 2 }, (_, at) => commit(record({ ...first, incarnation: at }, 0)))
 
@@ -144,7 +167,7 @@ test.each<{ readonly name: string; readonly events: readonly TraceEvent[]; reado
     name: 'a lease that a takeover forgot',
     events: [
       lease(1),
-      { kind: 'took_over', inheritance: { storeId: '', replicas: [], leases: [], pools: [], incidents: [] } },
+      { kind: 'took_over', inheritance: { storeId: '', replicas: [], leases: [], pools: [], incidents: [], told: [] } },
     ],
     rules: ['not_lost'],
   },
@@ -240,6 +263,44 @@ test.each<{ readonly name: string; readonly events: readonly TraceEvent[]; reado
   { name: 'a probation passed', events: [commit(incident({ ...closed, closedMs: 60_000 }))], rules: [] },
   { name: 'as many replacements as the intensity', events: respawns(10), rules: [] },
   { name: 'one replacement more', events: respawns(11), rules: ['bounded_replacement'] },
+  { name: 'a hard restart that nobody is told of', events: [decided(incident({}, {}))], rules: ['told'] },
+  { name: 'a hard restart that the pager is told of', events: [opened], rules: [] },
+  {
+    name: 'a soft restart that nobody is told of',
+    events: [decided(incident({}, { kind: 'soft_restart' }), record(first, 1))],
+    rules: [],
+  },
+  {
+    name: 'a hard restart by an operator that nobody is told of',
+    events: [decided(incident({ fault: { kind: 'operator', culprit: 'unknown', evidence: ['asked'] } }, {}))],
+    rules: [],
+  },
+  { name: 'an incident opened twice', events: [opened, decided(tell('opened', 2))], rules: ['opened_once'] },
+  { name: 'an incident changed before it is opened', events: [decided(tell('changed', 1))], rules: ['opened_once'] },
+  { name: 'an incident opened and changed', events: [opened, decided(tell('changed', 2))], rules: [] },
+  { name: 'an end that nobody is told of', events: [opened, decided(over)], rules: ['resolved_once'] },
+  { name: 'an end that is told', events: [opened, decided(over, tell('resolved', 2))], rules: [] },
+  {
+    name: 'an end that is told twice',
+    events: [opened, decided(over, tell('resolved', 2)), decided(tell('resolved', 3))],
+    rules: ['resolved_once'],
+  },
+  {
+    name: 'an end that is told too early',
+    events: [opened, decided(incident({}), tell('resolved', 2))],
+    rules: ['resolved_once'],
+  },
+  { name: 'a message left out', events: [opened, decided(tell('changed', 3))], rules: ['told_in_order'] },
+  {
+    name: 'a message that overtakes another',
+    events: [opened, decided(tell('changed', 2)), arrival(2)],
+    rules: ['told_in_order'],
+  },
+  {
+    name: 'a message that arrives twice, in order',
+    events: [opened, decided(tell('changed', 2)), arrival(1), arrival(1), arrival(2)],
+    rules: [],
+  },
   {
     name: 'a healer that does not look',
     events: [{ kind: 'ticked', lastSweepMs: -10_001, lagMs: 0 }],
@@ -254,6 +315,17 @@ test.each<{ readonly name: string; readonly events: readonly TraceEvent[]; reado
   const { trace } = check()
   for (const event of events) trace.note(event)
   expect([...new Set(trace.violations.map((violation) => violation.rule))]).toEqual(rules)
+})
+
+test.each([
+  { name: 'that still waits', events: [opened], waiting: ['i.webhook.1'], rules: [] },
+  { name: 'that arrived', events: [opened, arrival(1)], waiting: [], rules: [] },
+  { name: 'that did neither', events: [opened], waiting: [], rules: ['notifications_kept'] },
+])('at the end, a message $name: $rules', ({ events, waiting, rules }) => {
+  const { trace, checkers } = check()
+  for (const event of events) trace.note(event)
+  checkers.outbox('webhook', new Set(waiting))
+  expect(trace.violations.map((violation) => violation.rule)).toEqual(rules)
 })
 
 const view: TaskView = {

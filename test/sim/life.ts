@@ -1,9 +1,11 @@
 import type { Batch, Committed } from '../../src/model/change.ts'
 import { PrunellaError } from '../../src/model/errors.ts'
 import type { TaskId } from '../../src/model/ids.ts'
+import type { Notification } from '../../src/model/notification.ts'
 import type { Observation } from '../../src/model/observation.ts'
 import type { CheckResult } from '../../src/model/probe.ts'
 import type { Clock } from '../../src/port/clock.ts'
+import type { Notifier, SendOutcome } from '../../src/port/notifier.ts'
 import type { Prober } from '../../src/port/prober.ts'
 import type { HostEffect, ProcessHost } from '../../src/port/process-host.ts'
 import type { Store } from '../../src/port/store.ts'
@@ -11,6 +13,7 @@ import { createInbox, type TickInbox } from '../../src/runtime/inbox.ts'
 import type { SimClock } from './clock.ts'
 import { type Machine, SimHost } from './host.ts'
 import type { MemoryStore } from './memory-store.ts'
+import { answerOf, notify } from './notifiers.ts'
 import type { ProcessObservation } from './process.ts'
 import type { Trace } from './trace.ts'
 
@@ -40,6 +43,7 @@ export class Life {
   readonly store: Store
   readonly host: ProcessHost
   readonly prober: Prober
+  readonly notifiers: readonly Notifier[]
   readonly clock: Clock
   alive = true
   paused = false
@@ -70,6 +74,10 @@ export class Life {
       },
     }
     this.prober = { check: () => this.probe() }
+    this.notifiers = notify.map(({ name, kind, timeoutMs }) => ({
+      ...{ name, kind, timeoutMs },
+      send: (notification) => this.send(name, notification),
+    }))
   }
 
   die(): void {
@@ -126,7 +134,11 @@ export class Life {
     const delayMs = atMs - this.world.clock.nowMs()
     if (delayMs <= 0 || signal.aborted) return Promise.resolve()
     return new Promise((resolve) => {
-      signal.addEventListener('abort', () => resolve(), { once: true })
+      const cut = (): void => {
+        this.world.stirred = true
+        resolve()
+      }
+      signal.addEventListener('abort', cut, { once: true })
       if (Number.isFinite(delayMs)) this.answerLater(delayMs, resolve)
     })
   }
@@ -160,6 +172,19 @@ export class Life {
     })
   }
 
+  private send(to: string, notification: Notification): Promise<SendOutcome> {
+    const { world } = this
+    const answer = answerOf(notification, world.clock.nowMs())
+    if (!this.mayCall() || answer === 'hangs') return never()
+    return new Promise((resolve) => {
+      this.answerLater(20, () => {
+        const arrives = answer !== 'retry' && world.clock.nowMs() >= world.outageUntilMs
+        if (arrives) world.trace.note({ kind: 'notified', to, notification })
+        resolve(arrives && answer === 'sent' ? 'sent' : { retry: 'simulated' })
+      })
+    })
+  }
+
   /** Every method of the store, each a moment at which the supervisor may die: before it, or before its answer. */
   private mortalStore(store: Store): Store {
     const through = async <Answer>(call: () => Promise<Answer>): Promise<Answer> => {
@@ -181,6 +206,7 @@ export class Life {
       incident: (id) => through(() => store.incident(id)),
       incidents: (query) => through(() => store.incidents(query)),
       audit: (limit) => through(() => store.audit(limit)),
+      outbox: (notifier, limit) => through(() => store.outbox(notifier, limit)),
       depths: () => through(() => store.depths()),
       prune: (keep) => through(() => store.prune(keep)),
       close: () => Promise.resolve(),

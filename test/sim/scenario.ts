@@ -136,6 +136,7 @@ function drawDependency(random: SimRandom): DependencySpec {
 export function basicPool(name: string, replicas: number, concurrency: number): PoolSpec {
   return {
     name,
+    owner: null,
     agent: { kind: 'module', path: '/agent.ts' },
     concurrency,
     replicas: { min: replicas, max: replicas },

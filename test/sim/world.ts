@@ -10,6 +10,7 @@ import { createFates, Faults } from './faults.ts'
 import { Machine } from './host.ts'
 import { Life, type Surroundings } from './life.ts'
 import { createMemoryStore, type MemoryStore } from './memory-store.ts'
+import { notify } from './notifiers.ts'
 import { silentLog, silentMeter } from './quiet.ts'
 import { createRandom, type SimRandom } from './random.ts'
 import { drawTask, type Scenario } from './scenario.ts'
@@ -22,6 +23,7 @@ export interface Bugs {
   readonly fenceNotChecked?: boolean
   readonly leaseReturnedOutsideTransaction?: boolean
   readonly oldIncarnationAccepted?: boolean
+  readonly toldForgotten?: boolean
 }
 
 export interface WorldParts {
@@ -180,6 +182,8 @@ export class World {
       store: life.store,
       host: life.host,
       prober: life.prober,
+      notifiers: life.notifiers,
+      redact: (text) => text,
       meter: silentMeter,
       log: silentLog,
       inbox: life.inbox,
@@ -195,6 +199,7 @@ export class World {
       this.wakeAtMs = this.clock.nowMs()
       this.trace.note({ kind: 'supervisor', what: 'started' })
       const forEver = new AbortController().signal
+      this.stir(supervisor.notify(forEver))
       for (const dependency of parts.scenario.dependencies) this.stir(probeLoop(dependency, life, forEver))
     }
     around.stirred = true
@@ -347,6 +352,7 @@ function configOf(scenario: Scenario): ResolvedConfig {
     http: { host: '127.0.0.1', port: 0 },
     dependencies: scenario.dependencies,
     pools: scenario.pools,
+    notify,
     shutdownMs: 30_000,
     secrets: [],
     warnings: [],

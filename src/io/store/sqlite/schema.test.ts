@@ -18,11 +18,14 @@ describe('migrations', () => {
       'audit',
       'incident',
       'meta',
+      'outbox',
+      'outbox_dropped',
       'pool',
       'replica',
       'sqlite_sequence',
       'step',
       'task',
+      'told',
     ])
     migrate(db)
     expect(userVersion(db)).toBe(migrations.length)
