@@ -36,6 +36,8 @@ export interface DoorParts {
   readonly tick: Tick
   readonly pause: PauseWatch
   readonly startedMs: number
+  /** Notifiers that are not reached, in words. */
+  readonly unreached: () => readonly string[]
 }
 
 export interface Door extends NodeDoor {
@@ -66,7 +68,7 @@ export function createDoor(parts: DoorParts): Door {
       lastSweepMs: tick.lastSweepMs,
       lagMs: pause.lagMs(clock.nowMs()),
       shuttingDown: tables.shuttingDown,
-      blindSpots: host.blindSpots,
+      blindSpots: [...host.blindSpots, ...parts.unreached()],
     }),
     pools: () => poolViews(tables, dependencies, clock.nowMs(), pause.lagMs(clock.nowMs())),
     replicas: () => replicaViews(tables, clock.nowMs()),

@@ -34,10 +34,10 @@ export interface CourierParts {
  * N2. The head is tried until it is sent, refused or given up: no later one overtakes it.
  */
 export class Courier {
-  readonly notifier: Notifier
+  private readonly notifier: Notifier
   /** Why the last try failed, or null when it did not. */
   trouble: string | null = null
-  depth = 0
+  private depth = 0
   private readonly parts: CourierParts
   /** Outcomes that the store did not take: written before anything else is sent. */
   private unwritten: Change[] = []
@@ -50,6 +50,12 @@ export class Courier {
   constructor(notifier: Notifier, parts: CourierParts) {
     this.notifier = notifier
     this.parts = parts
+  }
+
+  /** For people, while the notifier is not reached. */
+  get complaint(): string | null {
+    if (this.trouble === null) return null
+    return `notifier ${this.notifier.name} failed (${this.trouble}); ${this.depth} notification(s) wait`
   }
 
   /** There is something new. */

@@ -95,7 +95,8 @@ export function createSupervisor(parts: SupervisorParts): Supervisor {
   const notify = async (signal: AbortSignal): Promise<void> => {
     await Promise.all(couriers.map((courier) => courier.run(signal)))
   }
-  const door = createDoor({ ...parts, tables, events, dependencies, tick, pause, startedMs })
+  const unreached = () => couriers.flatMap((courier) => courier.complaint ?? [])
+  const door = createDoor({ ...parts, tables, events, dependencies, tick, pause, startedMs, unreached })
   return {
     door,
     async start(inheritance) {
