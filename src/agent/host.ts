@@ -84,6 +84,8 @@ export class Host implements ReplicaContext {
         return this.channel.send({ type: 'pong', ping: frame.ping })
       case 'check':
         return void this.#check(frame)
+      case 'nudge':
+      case 'compact':
       case 'lease':
         return
       default:

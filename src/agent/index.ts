@@ -1,4 +1,4 @@
-export { PrunellaError, StaleFenceError } from '../model/errors.ts'
+export { DependencyError, PrunellaError, StaleFenceError } from '../model/errors.ts'
 export type { Json } from '../model/json.ts'
 export type { PreviousAttempt, RepeatWord } from '../model/task.ts'
 export type {

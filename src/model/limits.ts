@@ -37,6 +37,12 @@ export const limits = {
   errorTextLength: 4_000,
   /** A progress note, a wait's name, an operator's reason: characters. */
   noteLength: 500,
+  /** Hints an attempt has not read yet; older ones are dropped. And the text of one, characters. */
+  nudgesKept: 20,
+  nudgeLength: 2_000,
+  /** What the print of a result looks at, bytes of canonical JSON: hashed, and counted. */
+  printHashedBytes: 64 * 1024,
+  printCountedBytes: 1024 * 1024,
   /** Attempts remembered in a task's record; older ones are counted only. */
   attemptsKept: 50,
   /** Steps one task may journal. */

@@ -58,6 +58,7 @@ export interface ReplicaRow {
   readonly pid: number | null
   readonly startTicks: number | null
   readonly resettable: boolean
+  readonly compactable: boolean
   readonly pulse: PulseClock
   readonly liveness: ProbeState
   readonly readiness: ProbeState

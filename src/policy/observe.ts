@@ -52,7 +52,10 @@ export function foldAttempt(attempt: AttemptRow, observation: AttemptObservation
         ? { ...attempt, phase: { kind: 'running', sinceMs: atMs }, progressMs: atMs }
         : attempt
     case 'progress':
+    case 'user_turn':
       return { ...attempt, progressMs: atMs }
+    case 'model_called':
+      return observation.usage.failure === null ? { ...attempt, progressMs: atMs } : attempt
     case 'call_started':
       return withCall(attempt, observation.start, atMs, spec)
     case 'call_ended':
@@ -61,6 +64,8 @@ export function foldAttempt(attempt: AttemptRow, observation: AttemptObservation
         progressMs: atMs,
         calls: attempt.calls.filter((call) => call.call !== observation.call),
       }
+    case 'compacted':
+    case 'compact_failed':
     case 'done':
     case 'failed':
     case 'reset_ok':

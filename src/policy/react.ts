@@ -20,6 +20,10 @@ export function onAttempt(view: View, attempt: AttemptRow, observation: AttemptO
   switch (observation.kind) {
     case 'started':
     case 'progress':
+    case 'model_called':
+    case 'user_turn':
+    case 'compacted':
+    case 'compact_failed':
       return null
     case 'call_started':
       return journalStart(attempt, observation)
@@ -264,6 +268,7 @@ function becomeReady(view: View, observation: ReplicaObservation & { readonly ki
     ...replica,
     phase: { kind: 'ready', sinceMs: nowMs },
     resettable: observation.resettable,
+    compactable: observation.compactable,
     pulse: { lastMs: nowMs, firstLook: null, lastLook: null, askedMs: null },
     liveness: newProbe(spec.health.liveness, nowMs),
     readiness:

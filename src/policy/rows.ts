@@ -14,6 +14,7 @@ export function newReplica(spec: PoolSpec, index: number, nowMs: number): Replic
     pid: null,
     startTicks: null,
     resettable: false,
+    compactable: false,
     pulse: { lastMs: nowMs, firstLook: null, lastLook: null, askedMs: null },
     liveness: newProbe(spec.health.liveness, nowMs),
     readiness: newProbe(spec.health.readiness, nowMs),

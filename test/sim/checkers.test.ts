@@ -86,7 +86,7 @@ const acting = (name: ProcessName, fence: number): TraceEvent => ({
 })
 const observed = (observation: Observation): TraceEvent => ({ kind: 'observed', observation })
 const pulse = observed({ kind: 'pulse', lagMs: 0, atMs: 0, ...first })
-const ready = observed({ kind: 'ready', checks: [], resettable: true, atMs: 0, ...first })
+const ready = observed({ kind: 'ready', checks: [], resettable: true, compactable: false, atMs: 0, ...first })
 const done = observed({ kind: 'done', output: null, taskId, fence: 1, atMs: 0, ...first })
 const process = (what: 'spawned' | 'gone' | 'given_up', name = first): TraceEvent => ({
   kind: 'process',

@@ -19,6 +19,8 @@ const blocking = (deadlineMs: number): AttemptRow =>
         timeoutMs: null,
         blocking: true,
         args: null,
+        dependency: null,
+        poll: false,
         sinceMs: 0,
         deadlineMs,
       },
