@@ -43,6 +43,8 @@ export const limits = {
   /** What the print of a result looks at, bytes of canonical JSON: hashed, and counted. */
   printHashedBytes: 64 * 1024,
   printCountedBytes: 1024 * 1024,
+  /** Cost of one model call, USD: what is beyond is a mistake, and sums of it must stay finite. */
+  usdPerCall: 1_000_000,
   /** Attempts remembered in a task's record; older ones are counted only. */
   attemptsKept: 50,
   /** Steps one task may journal. */

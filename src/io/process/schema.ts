@@ -26,8 +26,6 @@ const hash = z.string().max(128)
 const print = z.object({ hash, folded: hash, length: count })
 const attempt = { task: name, fence: count }
 const checksMax = 100
-/** Of one call: what is beyond is a mistake, and sums of it must stay finite. */
-const usdMax = 1e6
 
 /** Own keys only, valid names only, into an object without a prototype. */
 const results = z.unknown().transform((value, context): Readonly<Record<string, CheckResult>> => {
@@ -91,7 +89,7 @@ const frame = z.discriminatedUnion('type', [
     model: text.exactOptional(),
     promptTokens: count.exactOptional(),
     completionTokens: count.exactOptional(),
-    usd: z.number().min(0).max(usdMax).exactOptional(),
+    usd: z.number().min(0).max(limits.usdPerCall).exactOptional(),
     windowTokens: count.exactOptional(),
     textHash: hash.exactOptional(),
     textLength: count.exactOptional(),
