@@ -117,8 +117,8 @@ test('the last attempt: what not to do again is handed on, and is nothing where 
 describe('compaction', () => {
   const ask = (agent: FakeSupervisor, task = 't1') =>
     agent.send({ type: 'compact', task, fence: 1, timeoutMs: 1_000, reason: '90 % of the window' })
-  const working = async (compact: string) => {
-    const agent = await start('compacting.ts')
+  const working = async (compact: string, concurrency = 1) => {
+    const agent = await start('compacting.ts', concurrency)
     expect(agent.of('ready')).toMatchObject([{ compactable: true }])
     agent.task('t1', { compact })
     await agent.frame('progress')
@@ -137,7 +137,7 @@ describe('compaction', () => {
   })
 
   test('is done once at a time; a reset waits for it, and it is not answered any more', async () => {
-    const agent = await working('waits')
+    const agent = await working('waits', 2)
     ask(ask(agent))
     await agent.frame('progress', { note: 'compacting t1' })
     await settled(agent)
@@ -145,6 +145,8 @@ describe('compaction', () => {
     agent.send({ type: 'reset', ...name, reason: 'its context is still too large' })
     await settled(agent)
     expect(agent.of('reset_ok')).toEqual([]) // The function still runs.
+    agent.task('t2', { compact: 'release' })
+    await agent.frame('reset_ok', { task: 't1' })
     expect([...agent.of('compacted'), ...agent.of('compact_failed')]).toEqual([])
   })
 
