@@ -40,9 +40,9 @@ export const limits = {
   /** Hints an attempt has not read yet; older ones are dropped. And the text of one, characters. */
   nudgesKept: 20,
   nudgeLength: 2_000,
-  /** What the print of a result looks at, bytes of canonical JSON: hashed, and counted. */
+  /** What the print of a result looks at, bytes of canonical JSON: hashed, and counted (6 ms in Node, 70 in Python). */
   printHashedBytes: 64 * 1024,
-  printCountedBytes: 1024 * 1024,
+  printCountedBytes: 256 * 1024,
   /** Cost of one model call, USD: what is beyond is a mistake, and sums of it must stay finite. */
   usdPerCall: 1_000_000,
   /** Attempts remembered in a task's record; older ones are counted only. */

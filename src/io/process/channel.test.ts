@@ -1,5 +1,6 @@
 import { Duplex } from 'node:stream'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { modelUsage } from '../../../test/fixtures/specs.ts'
 import { limits } from '../../model/limits.ts'
 import type { Observation } from '../../model/observation.ts'
 import { Channel } from './channel.ts'
@@ -130,18 +131,6 @@ describe('observations', () => {
   }
   const call = { type: 'call_started', call: 1, kind: 'tool', name: 'n' }
   const print = { hash: 'h', folded: 'f', length: 3 }
-  const nothingSaid = {
-    provider: null,
-    model: null,
-    promptTokens: null,
-    completionTokens: null,
-    usd: null,
-    windowTokens: null,
-    textHash: null,
-    textLength: null,
-    toolCalls: null,
-    failure: null,
-  }
 
   test.each([
     { name: 'plain', said: {}, seen: { dependency: null, poll: false } },
@@ -167,11 +156,11 @@ describe('observations', () => {
   })
 
   test('a model call, where what was not said is null', () => {
-    expect(hear({ type: 'model_called' })).toMatchObject({ kind: 'model_called', usage: nothingSaid })
+    expect(hear({ type: 'model_called' })).toMatchObject({ kind: 'model_called', usage: modelUsage() })
     const said = { provider: 'a secret', model: 'x'.repeat(600), promptTokens: 3, failure: 'rate_limited', more: 1 }
     const seen = hear({ type: 'model_called', ...said })
     const model = 'x'.repeat(limits.noteLength)
-    const usage = { ...nothingSaid, provider: 'a [redacted]', model, promptTokens: 3, failure: 'rate_limited' }
+    const usage = modelUsage({ provider: 'a [redacted]', model, promptTokens: 3, failure: 'rate_limited' })
     expect(seen?.kind === 'model_called' && seen.usage).toEqual(usage)
   })
 
