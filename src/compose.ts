@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type HttpServer, startHttp } from './http/index.ts'
 import { createClock } from './io/clock.ts'
+import { createNotifier } from './io/notify/notifier.ts'
 import { createProber } from './io/probe/prober.ts'
 import { hardenSelf } from './io/process/harden.ts'
 import { createProcessHost } from './io/process/host.ts'
@@ -70,6 +71,7 @@ export async function startNode(config: ResolvedConfig, options: NodeOptions): P
   })
   const random = createRandom(clock)
   const meter = createMeter(metrics)
+  const redact = createRedact(secrets)
   const supervisor = createSupervisor({
     config,
     inbox,
@@ -77,7 +79,9 @@ export async function startNode(config: ResolvedConfig, options: NodeOptions): P
     random,
     store,
     host,
-    prober: createProber(createRedact(secrets)),
+    prober: createProber(redact),
+    notifiers: config.notify.map((spec) => createNotifier(spec, { log, redact })),
+    redact,
     meter,
     log,
   })

@@ -66,6 +66,8 @@ const incident: Incident = {
   pool: 'support',
   replica: 'support/0',
   taskId: 't1',
+  dependency: null,
+  verdict: null,
   status: 'probation',
   fault: { kind: 'crashed', culprit: 'agent', evidence: ['exit code 1'] },
   firstSignMs: 1_000,

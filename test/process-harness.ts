@@ -30,6 +30,7 @@ const backoff = { baseMs: 100, factor: 2, maxMs: 1_000, jitter: 0 }
 export function poolSpec(mode: string, changes: Partial<PoolSpec> = {}): PoolSpec {
   return {
     name: 'pool',
+    owner: null,
     agent: { kind: 'command', command: [process.execPath, fakeAgent], protocol: 'frames' },
     concurrency: 1,
     replicas: { min: 1, max: 1 },

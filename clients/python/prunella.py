@@ -18,6 +18,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import sys
 import threading
 import time
@@ -36,6 +37,14 @@ STEPS_PER_TASK = 10000
 OPEN_CALLS = 256
 CLOSING_SECONDS = 0.5
 CHANNEL_FD = 3
+NUDGES_KEPT = 20
+PRINT_HASHED_BYTES = 64 * 1024
+PRINT_COUNTED_BYTES = 256 * 1024
+CAUSES = 16
+USD_PER_CALL = 1000000
+MODEL_FAILURES = ("context_overflow", "rate_limited", "quota_exhausted", "overloaded", "unavailable", "auth", "garbled")
+VALID_NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
+RESERVED_NAMES = ("__proto__", "constructor", "prototype", ".", "..")
 REPEAT = ("safe_to_retry", "check_first", "ask_human")
 
 
@@ -52,6 +61,15 @@ class StaleFenceError(PrunellaError):
 
     def __init__(self, text):
         super().__init__("PRUNELLA_STALE_FENCE", text)
+
+
+class DependencyError(PrunellaError):
+    """Something that the agent depends on failed, not the agent: the failure counts against that dependency."""
+
+    def __init__(self, dependency, message):
+        super().__init__("PRUNELLA_DEPENDENCY", message)
+        _check_dependency("A DependencyError", dependency)
+        self.dependency = dependency
 
 
 class Call:
@@ -84,7 +102,7 @@ class Task:
         self.attempt = frame["attempt"]
         self.input = frame["input"]
         self.deadline_ms = frame["deadlineMs"]
-        self.previous = frame["previous"]
+        self.previous = None if frame["previous"] is None else dict({"doNot": []}, **frame["previous"])
         self.idempotency_key = self.id
         self.cancelled = threading.Event()
         self._agent = agent
@@ -92,6 +110,8 @@ class Task:
         self._over = None
         self._calls = 0
         self._wait = None
+        self._nudges = []
+        self._compacting = False
         self._counts = {}
         self._acks = {}
         self._places = threading.BoundedSemaphore(OPEN_CALLS)
@@ -100,27 +120,29 @@ class Task:
             state = "done" if step["state"] == "done" else "started"
             self._known[(step["name"], step["key"])] = (state, step.get("result"))
 
-    def step(self, name, fn, key=None, repeat="safe_to_retry", check=None, timeout=None):
+    def step(self, name, fn, key=None, repeat="safe_to_retry", check=None, timeout=None, dependency=None):
         """Runs `fn(call)` once for this task; returns when its result is durable, in a later attempt from the journal.
 
-        `timeout` in seconds: beyond it the attempt counts as stalled. Errors: PRUNELLA_INVALID, PRUNELLA_TOO_LARGE,
+        `timeout` in seconds: beyond it the attempt counts as stalled. `dependency`: which configured dependency the call
+        uses; its failure then counts against the dependency, not the agent. Errors: PRUNELLA_INVALID, PRUNELLA_TOO_LARGE,
         PRUNELLA_STALE_FENCE, PRUNELLA_LEASE_EXPIRED.
         """
-        _check_call("step", name, key, repeat, check, timeout)
+        _check_call("step", name, key, repeat, check, timeout, dependency)
         if key is None:
             key = str(self._count((name, None)))
-        return self._journaled("step", name, key, fn, repeat, check, timeout, None, False)
+        return self._journaled("step", name, key, fn, repeat, check, timeout, _spoken(dependency=dependency))
 
-    def tool(self, name, args, fn, key=None, repeat=None, check=None, timeout=None, poll=False):
+    def tool(self, name, args, fn, key=None, repeat=None, check=None, timeout=None, poll=False, dependency=None):
         """Runs a tool call where Prunella sees it; journaled like a step only with `key` or `repeat`."""
-        _check_call("tool", name, key, repeat or "safe_to_retry", check, timeout)
+        _check_call("tool", name, key, repeat or "safe_to_retry", check, timeout, dependency)
         text = _dump(args, 'The arguments of tool "%s"' % name, sort_keys=True)
-        digest = hashlib.sha256(text.encode("utf-8")).hexdigest()[:32]
+        digest = _hash(text.encode("utf-8"))
         seen = {"hash": digest, "length": len(text), "text": text[:NOTE_LENGTH]}
+        more = _spoken(args=seen, poll=True if poll else None, dependency=dependency)
         if key is None and repeat is None:
             effect = "%s-%d" % (digest, self._count((name, digest)))
-            return self._perform("tool", name, None, effect, fn, "safe_to_retry", timeout, seen, poll)
-        return self._journaled("tool", name, key or digest, fn, repeat or "safe_to_retry", check, timeout, seen, poll)
+            return self._perform("tool", name, None, effect, fn, "safe_to_retry", timeout, more)
+        return self._journaled("tool", name, key or digest, fn, repeat or "safe_to_retry", check, timeout, more)
 
     def progress(self, note):
         """Says that the task is getting somewhere, in words for people."""
@@ -129,14 +151,40 @@ class Task:
             self._end_wait()
             self._send("progress", note=str(note)[:NOTE_LENGTH])
 
-    def waiting(self, what, seconds, blocking=False):
+    def model(self, text=None, usd=None, failure=None, **said):
+        """Says that a model call has ended, for agents that do not call the model through Prunella.
+
+        Everything may be left out: provider, model, prompt_tokens, completion_tokens, window_tokens, tool_calls (how many
+        the answer asks for), usd, text (the answer: only its hash leaves this process), failure (see MODEL_FAILURES).
+        """
+        fields = _model_call(text, usd, failure, said)
+        with self._lock:
+            self._alive()
+            self._end_wait()
+            self._send("model_called", **fields)
+
+    def heard(self):
+        """Says that a real person spoke inside a long conversation: what was repeated before counts for no loop."""
+        with self._lock:
+            self._alive()
+            self._end_wait()
+            self._send("user_turn")
+
+    def nudges(self):
+        """Hints from Prunella since the last call, oldest first; of more than 20 the newest."""
+        with self._lock:
+            nudges, self._nudges = self._nudges, []
+            return nudges
+
+    def waiting(self, what, seconds, blocking=False, dependency=None):
         """Declares that nothing will happen for up to `seconds`, outside of steps and tools."""
-        _check_call("wait", what, None, "safe_to_retry", None, seconds)
+        _check_call("wait", what, None, "safe_to_retry", None, seconds, dependency)
+        more = _spoken(dependency=dependency)
         with self._lock:
             self._alive()
             self._end_wait()
             call = self._wait = self._next_call()
-            self._send("call_started", call=call, kind="wait", name=what, timeoutMs=seconds * 1000, blocking=blocking)
+            self._send("call_started", call=call, kind="wait", name=what, timeoutMs=seconds * 1000, blocking=blocking, **more)
 
         def end():
             with self._lock:
@@ -149,7 +197,7 @@ class Task:
         """A line in the replica's log."""
         self._agent.log(message, level, self.id)
 
-    def _journaled(self, kind, name, key, fn, repeat, check, timeout, args, poll):
+    def _journaled(self, kind, name, key, fn, repeat, check, timeout, about):
         with self._lock:
             self._alive()
             state, result = self._known.get((name, key), (None, None))
@@ -172,7 +220,7 @@ class Task:
             return fn(call)
 
         try:
-            result = self._perform(kind, name, key, key, guarded, repeat, timeout, args, poll)
+            result = self._perform(kind, name, key, key, guarded, repeat, timeout, about)
         except BaseException:
             with self._lock:
                 self._known[(name, key)] = ("failed" if repeat != "safe_to_retry" else None, None)
@@ -181,30 +229,32 @@ class Task:
             self._known[(name, key)] = ("done", result)
         return result
 
-    def _perform(self, kind, name, key, effect, fn, repeat, timeout, args, poll):
+    def _perform(self, kind, name, key, effect, fn, repeat, timeout, about):
         with self._places:
             with self._lock:
                 self._alive()
                 self._agent.check_lease(self.id)
                 self._end_wait()
                 call = self._next_call()
-                more = {} if key is None else {"key": key, "repeat": repeat}
+                more = dict(about) if key is None else dict(about, key=key, repeat=repeat)
                 if timeout is not None:
                     more["timeoutMs"] = timeout * 1000
-                if args is not None:
-                    more["args"] = args
-                if poll:
-                    more["poll"] = True
                 ack = self._expect(call) if key is not None and repeat != "safe_to_retry" else None
                 self._send("call_started", call=call, kind=kind, name=name, **more)
             try:
                 self._await(ack)
-                result = fn(Call(self, "%s:%s:%s" % (self.id, name, effect)))
+                try:
+                    result = fn(Call(self, "%s:%s:%s" % (self.id, name, effect)))
+                except Exception as error:
+                    _blame(error, about.get("dependency"))
+                    raise
                 ended, ack = {}, None
                 if key is not None:
                     text = _payload(result, 'The result of %s "%s"' % (kind, name))
                     result = json.loads(text)
                     ended = {"result": result}
+                if kind == "tool":
+                    ended.update(_spoken(print=_print(result)))
                 with self._lock:
                     self._alive()
                     if key is not None:
@@ -213,9 +263,11 @@ class Task:
                 self._await(ack)
                 return result
             except BaseException as error:
+                info = _error(error)
+                more = _spoken(print=_print({"name": info["name"], "message": info["message"]}) if kind == "tool" else None)
                 with self._lock:
                     if self._over is None:
-                        self._send("call_ended", call=call, ok=False, error=_error(error))
+                        self._send("call_ended", call=call, ok=False, error=info, **more)
                 raise
             finally:
                 with self._lock:
@@ -236,6 +288,26 @@ class Task:
                 return self._end(StaleFenceError("Task %s moved on. Drop the result." % self.id))
             if call in self._acks:
                 self._acks[call].set()
+
+    def _nudge(self, text):
+        with self._lock:
+            self._nudges = (self._nudges + [text])[-NUDGES_KEPT:]
+
+    def _compact(self, compact):
+        """Says how it ended, unless the attempt is over by then."""
+        with self._places:  # A reset waits for it, as for every function of the task.
+            try:
+                if compact is None:
+                    raise _NotSupported("This agent cannot compact its context: run() got no compact.")
+                tokens = compact(self)
+                is_size = isinstance(tokens, (int, float)) and not isinstance(tokens, bool) and 0 <= tokens < 2 ** 53
+                answer = dict({"frame_type": "compacted"}, **_spoken(tokens=round(tokens) if is_size else None))
+            except BaseException as error:
+                answer = {"frame_type": "compact_failed", "error": _error(error)}
+            with self._lock:
+                self._compacting = False
+                if self._over is None:
+                    self._send(**answer)
 
     def _end(self, error):
         with self._lock:
@@ -269,8 +341,9 @@ class Task:
 
 
 class _Agent:
-    def __init__(self, handler, setup, reset, checks):
+    def __init__(self, handler, setup, reset, checks, compact):
         self._handler, self._setup, self._reset, self._checks = handler, setup, reset, dict(checks or {})
+        self._compact = compact
         self._writing = threading.Lock()
         self._state = threading.Condition()
         self._queue = []
@@ -353,7 +426,7 @@ class _Agent:
         except BaseException as error:
             self.send({"type": "setup_failed", "error": _error(error)})
             _exit(1)
-        self.send({"type": "ready", "checks": list(self._checks), "resettable": True})
+        self.send({"type": "ready", "checks": list(self._checks), "resettable": True, "compactable": self._compact is not None})
         with self._state:
             self._ready = True
             self._state.notify_all()
@@ -402,6 +475,23 @@ class _Agent:
         if task is None:
             return self.send({"type": "reset_ok", "task": name[0], "fence": name[1]})
         task._end(StaleFenceError("Task %s was taken back from this replica: %s. Stop working on it." % (task.id, frame["reason"])))
+
+    def _on_nudge(self, frame):
+        task = self._running.get(_name(frame))
+        if task is not None:
+            task._nudge(frame["text"])
+
+    def _on_compact(self, frame):
+        name = _name(frame)
+        task = self._running.get(name)
+        if task is None:
+            error = {"name": "NotRunning", "message": "Task %s with fence %d is not running here." % name}
+            return self.send({"type": "compact_failed", "task": name[0], "fence": name[1], "error": error})
+        with task._lock:
+            if task._over is not None or task._compacting:
+                return  # Its answer is on the way.
+            task._compacting = True
+        _start(task._compact, self._compact)
 
     def _on_ping(self, frame):
         self.send({"type": "pong", "ping": frame["ping"]})
@@ -476,13 +566,22 @@ class _Agent:
         self.send(answer)
 
 
-def run(handler, setup=None, reset=None, checks=None):
+def run(handler, setup=None, reset=None, checks=None, compact=None):
     """Serves tasks until Prunella ends.
 
     `handler(task)` returns the output; `setup()` runs once before the first task; `reset(task)` forgets what a task
     left behind that was taken back; `checks` maps names to functions: one that raises or returns False has failed.
+    `compact(task)` makes the context of a running task smaller, on a thread of its own while the handler goes on, and
+    returns its new size in tokens, if known; never twice at once for one task.
     """
-    _Agent(handler, setup, reset, checks).serve()
+    _Agent(handler, setup, reset, checks, compact).serve()
+
+
+class _NotSupported(Exception):
+    pass
+
+
+_NotSupported.__name__ = "NotSupported"  # As it is called on the channel.
 
 
 def _exit(code):
@@ -508,7 +607,172 @@ def _error(error):
     code = getattr(error, "code", None)
     if isinstance(code, str):
         info["code"] = code[:ERROR_LENGTH]
+    info.update(_spoken(dependency=_dependency_of(error)))
     return info
+
+
+def _blame(error, dependency):
+    """Remembers that it was raised inside a call with this dependency. The innermost call's word stands."""
+    refusal = isinstance(error, PrunellaError) and not isinstance(error, DependencyError)
+    if dependency is not None and not refusal and _dependency_of(error) is None:
+        error._prunella_dependency = dependency
+
+
+def _dependency_of(error):
+    """Its own, that of the call it left, or that of its nearest cause."""
+    for _ in range(CAUSES):
+        if error is None:
+            return None
+        found = error.dependency if isinstance(error, DependencyError) else getattr(error, "_prunella_dependency", None)
+        if found is not None:
+            return found
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return None
+
+
+def _spoken(**fields):
+    """What is None goes without saying."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _hash(data):
+    return hashlib.sha256(data).hexdigest()[:32]
+
+
+def _print(value):
+    """What the loop detectors compare results by: the algorithm of src/model/print.ts. None where JSON cannot tell."""
+    writer = _CanonicalWriter()
+    try:
+        if not writer.write(value, 0):
+            return None
+    except Exception:
+        return None  # A method of the handler's own type raised. The result is the handler's all the same.
+    text = "".join(writer.parts)
+    data = text.encode("utf-8")
+    length = min(len(data), PRINT_COUNTED_BYTES)
+    head = data[:PRINT_HASHED_BYTES]
+    return {
+        "hash": _hash(head + b":%d" % length if len(data) > len(head) else head),
+        "folded": _hash(re.sub(rb"[0-9]+", b"#", head)),
+        "length": 0 if text in ("null", '""', "[]", "{}") else length,
+    }
+
+
+class _CanonicalWriter:
+    """JSON as in RFC 8785, until it is full; what comes then is not even looked at."""
+
+    def __init__(self):
+        self.parts = []
+        self._length = 0
+
+    def write(self, value, depth):
+        if value is None or value is True or value is False:
+            self._add({None: "null", True: "true", False: "false"}[value])
+        elif isinstance(value, str):
+            self._add(_canonical_text(value[:PRINT_COUNTED_BYTES]))
+        elif isinstance(value, int):
+            self._add(str(int(value)))
+        elif isinstance(value, float):
+            self._add(_canonical_number(value))
+        elif depth >= DEPTH + 1:
+            return False
+        elif isinstance(value, dict):
+            return self._write_fields(value, depth + 1)
+        elif isinstance(value, (list, tuple)):
+            return self._write_list(value, depth + 1)
+        elif isinstance(value, (bytes, bytearray)):
+            first = bytes(value[:PRINT_HASHED_BYTES]).decode("latin-1")
+            return self.write([len(value), first] if value else "", depth)
+        else:
+            return False
+        return True
+
+    def _add(self, text):
+        self.parts.append(text)
+        self._length += len(text)
+
+    def _is_full(self):
+        return self._length >= PRINT_COUNTED_BYTES
+
+    def _write_list(self, items, depth):
+        self._add("[")
+        for at, item in enumerate(items):
+            if self._is_full():
+                return True
+            if at > 0:
+                self._add(",")
+            if not self.write(item, depth):
+                return False
+        self._add("]")
+        return True
+
+    def _write_fields(self, fields, depth):
+        if not all(isinstance(key, str) for key in fields):
+            return False
+        self._add("{")
+        for at, key in enumerate(sorted(fields, key=lambda key: key.encode("utf-16-be", "surrogatepass"))):
+            if self._is_full():
+                return True
+            self._add(("," if at > 0 else "") + _canonical_text(key) + ":")
+            if not self.write(fields[key], depth):
+                return False
+        self._add("}")
+        return True
+
+
+def _canonical_text(text):
+    return re.sub("[\ud800-\udfff]", lambda half: "\\u%04x" % ord(half.group()), json.dumps(text, ensure_ascii=False))
+
+
+def _canonical_number(number):
+    """As ECMAScript writes it: the same shortest digits as Python's, with other rules for the exponent."""
+    if number != number or number in (float("inf"), float("-inf")):
+        return "null"
+    if number == 0:
+        return "0"
+    sign = "-" if number < 0 else ""
+    mantissa, _, exponent = repr(abs(number)).partition("e")
+    whole, _, fraction = mantissa.partition(".")
+    digits = (whole + fraction).lstrip("0")
+    # The number is 0.digits times ten to the power of `point`.
+    point = len(whole) + int(exponent or 0) - (len(whole + fraction) - len(digits))
+    digits = digits.rstrip("0")
+    if len(digits) <= point <= 21:
+        return sign + digits + "0" * (point - len(digits))
+    if 0 < point <= 21:
+        return sign + digits[:point] + "." + digits[point:]
+    if -6 < point <= 0:
+        return sign + "0." + "0" * -point + digits
+    power = point - 1
+    tail = "." + digits[1:] if len(digits) > 1 else ""
+    return "%s%s%se%s%d" % (sign, digits[0], tail, "+" if power > 0 else "", power)
+
+
+def _model_call(text, usd, failure, said):
+    fields = {}
+    for name, value in said.items():
+        parts = name.split("_")
+        wire = parts[0] + "".join(part.capitalize() for part in parts[1:])
+        if value is None:
+            continue
+        if name in ("provider", "model"):
+            fields[wire] = str(value)[:NOTE_LENGTH]
+        elif name not in ("prompt_tokens", "completion_tokens", "window_tokens", "tool_calls"):
+            raise PrunellaError("PRUNELLA_INVALID", "A model call has no %s." % name)
+        elif isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2 ** 53:
+            raise PrunellaError("PRUNELLA_INVALID", "A model call's %s must be a whole number, 0 or more, got %r." % (name, value))
+        else:
+            fields[wire] = value
+    if usd is not None and not (isinstance(usd, (int, float)) and 0 <= usd <= USD_PER_CALL):
+        raise PrunellaError("PRUNELLA_INVALID", "A model call's usd must be a number from 0 to %d, got %r." % (USD_PER_CALL, usd))
+    if failure is not None and failure not in MODEL_FAILURES:
+        raise PrunellaError("PRUNELLA_INVALID", "A model call's failure must be one of %s, got %r." % (", ".join(MODEL_FAILURES), failure))
+    if text is not None and not isinstance(text, str):
+        raise PrunellaError("PRUNELLA_INVALID", "A model call's text must be a text, got %r." % type(text).__name__)
+    if text is not None:
+        seen = _print(text)
+        fields.update(textHash=seen["hash"], textLength=seen["length"])
+    return dict(fields, **_spoken(usd=usd, failure=failure))
 
 
 def _dump(value, owner, sort_keys=False):
@@ -540,7 +804,7 @@ def _depth(value):
     return deepest
 
 
-def _check_call(kind, name, key, repeat, check, timeout):
+def _check_call(kind, name, key, repeat, check, timeout, dependency):
     problem = None
     if not isinstance(name, str) or not 0 < len(name) <= NOTE_LENGTH:
         problem = "needs a name of 1 to %d characters" % NOTE_LENGTH
@@ -552,5 +816,13 @@ def _check_call(kind, name, key, repeat, check, timeout):
         problem = "says check_first and has no check(idempotency_key)"
     elif timeout is not None and not (isinstance(timeout, (int, float)) and 0 < timeout <= 1e9):
         problem = "needs a time in seconds above 0, got %r" % (timeout,)
+    owner = '%s "%s"' % (kind.capitalize(), str(name)[:80])
     if problem is not None:
-        raise PrunellaError("PRUNELLA_INVALID", '%s "%s" %s.' % (kind.capitalize(), str(name)[:80], problem))
+        raise PrunellaError("PRUNELLA_INVALID", "%s %s." % (owner, problem))
+    if dependency is not None:
+        _check_dependency(owner, dependency)
+
+
+def _check_dependency(owner, name):
+    if not isinstance(name, str) or VALID_NAME.fullmatch(name) is None or name in RESERVED_NAMES:
+        raise PrunellaError("PRUNELLA_INVALID", "%s needs a dependency's name (A-Z a-z 0-9 . _ -), got %.80r." % (owner, name))

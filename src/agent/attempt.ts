@@ -1,12 +1,13 @@
 import { PrunellaError, StaleFenceError } from '../model/errors.ts'
 import type { Json } from '../model/json.ts'
 import { limits } from '../model/limits.ts'
-import type { CallKind } from '../model/observation.ts'
+import type { CallKind, ResultPrint } from '../model/observation.ts'
 import type { RepeatWord } from '../model/task.ts'
-import type { SupervisorFrame } from '../protocol/frames.ts'
+import type { AgentFrame, SupervisorFrame } from '../protocol/frames.ts'
+import { blame } from './blame.ts'
 import type { Channel } from './channel.ts'
 import type { Call, ReplicaContext, Task, Waiting } from './definition.ts'
-import { toErrorInfo, toPayload } from './payload.ts'
+import { toErrorInfo, toPayload, toPrint } from './payload.ts'
 
 /** What an attempt needs of the process it runs in. */
 export interface AttemptHost extends ReplicaContext {
@@ -26,7 +27,19 @@ export interface CallPlan {
   readonly idempotencyKey: string
   readonly args?: { readonly hash: string; readonly length: number; readonly text: string }
   readonly poll?: boolean
+  readonly dependency?: string
 }
+
+export interface WaitPlan {
+  readonly name: string
+  readonly timeoutMs: number
+  readonly blocking: boolean
+  readonly dependency?: string
+}
+
+/** What an attempt says besides its calls. */
+type Said = Spoken<Extract<AgentFrame, { readonly type: 'model_called' | 'user_turn' }>>
+type Spoken<Frame> = Frame extends unknown ? Omit<Frame, 'task' | 'fence'> : never
 
 /** Told when a call has ended, before its caller is. */
 export interface CallListener {
@@ -43,6 +56,7 @@ interface OpenCall {
   promise: Promise<unknown> | null
 }
 
+type Answer = Spoken<Extract<AgentFrame, { readonly type: 'compacted' | 'compact_failed' }>>
 type TaskFrame = Extract<SupervisorFrame, { readonly type: 'task' }>
 
 /**
@@ -67,6 +81,10 @@ export class Attempt {
   #announced = 0
   readonly #waitForPlace: (() => void)[] = []
   #wait: number | null = null
+  #nudges: string[] = []
+  /** The agent's `compact` for this attempt, or null when it has none. */
+  compactor: (() => unknown) | null = null
+  #isCompacting = false
   /** `run` and functions of calls that have not returned. */
   #busy = 1
   #onSettled: (() => void)[] = []
@@ -75,7 +93,7 @@ export class Attempt {
     const { task: id, fence, attempt, input, deadlineMs, previous } = frame
     this.task = { id, attempt, input, idempotencyKey: id, deadlineMs }
     this.fence = fence
-    this.previous = previous
+    this.previous = previous === null ? null : { ...previous, doNot: previous.doNot ?? [] } // Kept by an older version.
     this.host = host
   }
 
@@ -132,12 +150,48 @@ export class Attempt {
     })
   }
 
-  wait(name: string, timeoutMs: number, blocking: boolean): Waiting {
+  say(said: Said): void {
+    this.check()
+    this.#endWait()
+    this.host.channel.send({ ...said, ...this.#name() })
+  }
+
+  nudge(text: string): void {
+    this.#nudges.push(text)
+    if (this.#nudges.length > limits.nudgesKept) this.#nudges.shift()
+  }
+
+  takeNudges(): readonly string[] {
+    const nudges = this.#nudges
+    this.#nudges = []
+    return nudges
+  }
+
+  /** Lets the agent make its context smaller, and says how that ended, unless the attempt is over by then. */
+  async compact(): Promise<void> {
+    if (this.isOver || this.#isCompacting) return // Its answer is on the way.
+    this.#isCompacting = true
+    this.#busy += 1
+    let answer: Answer
+    try {
+      if (this.compactor === null) throw notSupported()
+      const tokens = await this.compactor()
+      const isSize = typeof tokens === 'number' && tokens >= 0 && tokens <= Number.MAX_SAFE_INTEGER
+      answer = { type: 'compacted', ...(isSize ? { tokens: Math.round(tokens) } : {}) }
+    } catch (error) {
+      answer = { type: 'compact_failed', error: toErrorInfo(error) }
+    }
+    this.#isCompacting = false
+    if (!this.isOver) this.host.channel.send({ ...answer, ...this.#name() })
+    this.#returned()
+  }
+
+  wait(plan: WaitPlan): Waiting {
     this.check()
     this.#endWait()
     const call = this.#nextCall()
     this.#wait = call
-    this.host.channel.send({ type: 'call_started', ...this.#name(), call, kind: 'wait', name, timeoutMs, blocking })
+    this.host.channel.send({ type: 'call_started', ...this.#name(), call, kind: 'wait', ...plan })
     this.host.channel.flush() // The thread may be blocked from here on.
     const end = (): void => {
       if (this.#wait === call && this.#over === null) this.#endWait()
@@ -173,7 +227,9 @@ export class Attempt {
       return result
     } catch (error) {
       if (this.#over === null && isAnnounced) {
-        this.host.channel.send({ type: 'call_ended', ...this.#name(), call, ok: false, error: toErrorInfo(error) })
+        const info = toErrorInfo(error)
+        const print = printFor(plan, { name: info.name, message: info.message })
+        this.host.channel.send({ type: 'call_ended', ...this.#name(), call, ok: false, error: info, ...print })
       }
       listener?.failed(isAnnounced)
       throw error
@@ -187,12 +243,12 @@ export class Attempt {
   async #end(call: number, open: OpenCall, plan: CallPlan, value: unknown): Promise<unknown> {
     const { channel } = this.host
     if (plan.key === null) {
-      channel.send({ type: 'call_ended', ...this.#name(), call, ok: true })
+      channel.send({ type: 'call_ended', ...this.#name(), call, ok: true, ...printFor(plan, value) })
       return value
     }
     const result = toPayload(value, `The result of ${plan.kind} "${plan.name}"`)
     while (channel.isFull) await this.#until(open, (resolve) => channel.drained(() => resolve(undefined)))
-    channel.send({ type: 'call_ended', ...this.#name(), call, ok: true, result })
+    channel.send({ type: 'call_ended', ...this.#name(), call, ok: true, result, ...printFor(plan, result) })
     await this.#acknowledgement(open)
     return result
   }
@@ -218,7 +274,7 @@ export class Attempt {
 
   #announce(call: number, plan: CallPlan): void {
     this.#endWait()
-    const { kind, name, key, repeat, timeoutMs, args, poll } = plan
+    const { kind, name, key, repeat, timeoutMs, args, poll, dependency } = plan
     this.host.channel.send({
       type: 'call_started',
       ...this.#name(),
@@ -229,6 +285,7 @@ export class Attempt {
       ...(timeoutMs === null ? {} : { timeoutMs }),
       ...(args === undefined ? {} : { args }),
       ...(poll === true ? { poll } : {}),
+      ...(dependency === undefined ? {} : { dependency }),
     })
     this.host.channel.flush() // The function may block the thread; then this is how the supervisor knows why.
   }
@@ -239,7 +296,7 @@ export class Attempt {
     })
   }
 
-  #run(open: OpenCall, { idempotencyKey }: CallPlan, fn: (call: Call) => unknown): Promise<unknown> {
+  #run(open: OpenCall, { idempotencyKey, dependency }: CallPlan, fn: (call: Call) => unknown): Promise<unknown> {
     const signal = (): AbortSignal => this.signal
     const call: Call = {
       get signal() {
@@ -251,7 +308,11 @@ export class Attempt {
     return this.#until(open, (resolve, reject) => {
       const returned = (): void => this.#returned()
       const outcome = (async () => fn(call))()
-      outcome.then(resolve, reject).then(returned, returned)
+      const failed = (error: Error): void => {
+        blame(error, dependency)
+        reject(error)
+      }
+      outcome.then(resolve, failed).then(returned, returned)
     })
   }
 
@@ -289,6 +350,18 @@ export class Attempt {
   #name(): { readonly task: string; readonly fence: number } {
     return { task: this.task.id, fence: this.fence }
   }
+}
+
+/** Steps need none: they are not repeated. */
+function printFor({ kind }: CallPlan, value: unknown): { readonly print?: ResultPrint } {
+  const print = kind === 'tool' ? toPrint(value) : null
+  return print === null ? {} : { print }
+}
+
+function notSupported(): Error {
+  const error = new Error('This agent cannot compact its context: defineAgent has no compact.')
+  error.name = 'NotSupported'
+  return error
 }
 
 export function leaseExpired(taskId: string): PrunellaError {

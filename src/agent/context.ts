@@ -1,11 +1,12 @@
 import { PrunellaError } from '../model/errors.ts'
-import { stepIdempotencyKey } from '../model/ids.ts'
+import { isValidName, stepIdempotencyKey } from '../model/ids.ts'
 import type { Json } from '../model/json.ts'
 import { limits } from '../model/limits.ts'
 import type { JournalStep } from '../model/task.ts'
 import type { Attempt, CallPlan } from './attempt.ts'
 import type { Call, CallOptions, Context, ToolOptions } from './definition.ts'
 import { fingerprint } from './payload.ts'
+import { toModelCalled } from './usage.ts'
 
 /** What this attempt knows of a step. */
 type Known =
@@ -32,10 +33,19 @@ export function createContext(attempt: Attempt, steps: readonly JournalStep[]): 
     tool: <Result>(name: string, args: unknown, fn: Fn, options?: ToolOptions<Result>) =>
       rejecting(attempt, () => calls.tool(name, args, fn, options ?? {})) as Promise<Result>,
     progress: (note) => attempt.progress(note),
-    waiting: (what, forMs, options) =>
-      attempt.wait(validName(what, 'A wait'), validTime(forMs, `Wait "${what}"`), options?.blocking ?? false),
+    waiting: (what, forMs, { blocking = false, dependency } = {}) => {
+      const owner = `Wait "${validName(what, 'A wait')}"`
+      return attempt.wait({
+        name: what,
+        timeoutMs: validTime(forMs, owner),
+        blocking,
+        ...validDependency(dependency, owner),
+      })
+    },
+    model: (call) => attempt.say(toModelCalled(call)),
+    heard: () => attempt.say({ type: 'user_turn' }),
     previous,
-    nudges: () => [],
+    nudges: () => attempt.takeNudges(),
     idempotencyKey: task.idempotencyKey,
     fence: attempt.fence,
     replica: host.replica,
@@ -133,7 +143,7 @@ function identity(name: string, key: string): string {
 function checked(
   kind: 'step' | 'tool',
   name: string,
-  { key, repeat = 'safe_to_retry', check, timeout }: CallOptions<unknown>,
+  { key, repeat = 'safe_to_retry', check, dependency, timeout }: CallOptions<unknown>,
 ) {
   validName(name, `A ${kind}`)
   const owner = `${kind === 'step' ? 'Step' : 'Tool'} "${name}"`
@@ -144,7 +154,15 @@ function checked(
   if (repeat === 'check_first' && typeof check !== 'function') {
     throw invalid(`${owner} says check_first and has no check(idempotencyKey). Add one.`)
   }
-  return { kind, name, repeat, timeoutMs: timeout === undefined ? null : validTime(timeout, owner) }
+  const timeoutMs = timeout === undefined ? null : validTime(timeout, owner)
+  return { kind, name, repeat, timeoutMs, ...validDependency(dependency, owner) }
+}
+
+function validDependency(dependency: string | undefined, owner: string): { readonly dependency?: string } {
+  if (dependency === undefined) return {}
+  if (typeof dependency === 'string' && isValidName(dependency)) return { dependency }
+  const got = JSON.stringify(dependency)?.slice(0, 80)
+  throw invalid(`${owner} needs a dependency's name (A-Z a-z 0-9 . _ -), got ${got}.`)
 }
 
 function validName(name: string, owner: string): string {

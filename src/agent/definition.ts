@@ -1,5 +1,6 @@
 import { PrunellaError } from '../model/errors.ts'
 import { isValidName } from '../model/ids.ts'
+import type { ModelFailure } from '../model/observation.ts'
 import type { PreviousAttempt, RepeatWord } from '../model/task.ts'
 
 /** One unit of work, as the agent gets it. */
@@ -52,6 +53,8 @@ export interface CallOptions<Result> {
   readonly repeat?: RepeatWord
   /** For `check_first`: looks whether it already happened. Its result counts, unless it is `undefined`. */
   readonly check?: (idempotencyKey: string) => Result | undefined | Promise<Result | undefined>
+  /** Which configured dependency this call uses: its failure then counts against the dependency, not the agent. */
+  readonly dependency?: string
   /** Deadline, ms; beyond it the attempt counts as stalled, is aborted and tried again. Default: the pool's. */
   readonly timeout?: number
 }
@@ -59,6 +62,29 @@ export interface CallOptions<Result> {
 export interface ToolOptions<Result> extends CallOptions<Result> {
   /** It asks again and again until something has changed: repeating it is no loop. */
   readonly poll?: boolean
+}
+
+export interface WaitOptions extends Pick<CallOptions<unknown>, 'dependency'> {
+  /** The main thread itself is blocked on purpose. */
+  readonly blocking?: boolean
+}
+
+/** What `ctx.model` is told of one model call; whatever is not known is left out. */
+export interface ModelCall {
+  readonly provider?: string | undefined
+  readonly model?: string | undefined
+  readonly promptTokens?: number | undefined
+  readonly completionTokens?: number | undefined
+  /** What it cost. */
+  readonly usd?: number | undefined
+  /** How much the model can hold. */
+  readonly windowTokens?: number | undefined
+  /** What it answered: only a hash of it leaves this process. */
+  readonly text?: string | undefined
+  /** How many tool calls the answer asks for. */
+  readonly toolCalls?: number | undefined
+  /** Why it failed; left out when it succeeded. */
+  readonly failure?: ModelFailure | undefined
 }
 
 /** A declared wait. It ends with `end()`, with its `using` block, or with the next thing the attempt says. */
@@ -102,10 +128,14 @@ export interface Context extends ReplicaContext {
    * Declares that nothing will happen for up to `forMs`, outside of steps and tools.
    * `blocking`: the main thread itself is blocked on purpose, e.g. by `execSync`.
    */
-  waiting(what: string, forMs: number, options?: { readonly blocking?: boolean }): Waiting
+  waiting(what: string, forMs: number, options?: WaitOptions): Waiting
+  /** Says that a model call has ended, for agents that do not call the model through Prunella. */
+  model(call: ModelCall): void
+  /** Says that a real person spoke inside a long conversation: what was repeated before counts for no loop any more. */
+  heard(): void
   /** Why the last attempt ended, or null. */
   readonly previous: PreviousAttempt | null
-  /** Hints from the supervisor since the last call. */
+  /** Hints from the supervisor since the last call, oldest first; of more than 20 the newest. */
   nudges(): readonly string[]
   readonly idempotencyKey: string
   /** Grows with every lease of the task: a sink that keeps the highest it saw can refuse a zombie. */
@@ -119,6 +149,11 @@ export interface AgentDefinition<Input = unknown, Output = unknown> {
   run(task: Task<Input>, ctx: Context): Output | Promise<Output>
   /** Soft restart: forget what that task left in memory. Everything it opened has settled. */
   reset?(ctx: ReplicaContext, task: Task<Input>): void | Promise<void>
+  /**
+   * Makes the context of a running task smaller; `ctx` is the one that its `run` has, and `run` goes on meanwhile.
+   * What it returns is the new size in tokens, if known. Never twice at once for one attempt.
+   */
+  compact?(ctx: Context, task: Task<Input>): number | undefined | Promise<number | undefined>
   /** Readiness checks of the agent's own. One that throws or gives `false` has failed. */
   readonly checks?: Readonly<Record<string, (call: { readonly signal: AbortSignal }) => unknown>>
 }
@@ -127,7 +162,7 @@ export interface AgentDefinition<Input = unknown, Output = unknown> {
 const brand = Symbol.for('prunella.agent')
 /** A frame that names more is refused. */
 const checksMax = 100
-const methods = ['setup', 'run', 'reset'] as const
+const methods = ['setup', 'run', 'reset', 'compact'] as const
 const known: readonly string[] = [...methods, 'checks']
 
 /**

@@ -84,6 +84,10 @@ export class Host implements ReplicaContext {
         return this.channel.send({ type: 'pong', ping: frame.ping })
       case 'check':
         return void this.#check(frame)
+      case 'nudge':
+        return this.#running.get(keyOf(frame))?.nudge(frame.text)
+      case 'compact':
+        return this.#compact(frame)
       case 'lease':
         return
       default:
@@ -111,7 +115,7 @@ export class Host implements ReplicaContext {
       if (agent.checks !== undefined) this.#checks = new Checks(agent.checks)
       await agent.setup?.(this.#context())
       this.#agent = agent
-      this.channel.send({ type: 'ready', checks: names, resettable: true })
+      this.channel.send({ type: 'ready', checks: names, resettable: true, compactable: agent.compact !== undefined })
       this.channel.flush()
       this.#startNext()
     } catch (error) {
@@ -158,6 +162,7 @@ export class Host implements ReplicaContext {
     const attempt = new Attempt(frame, this)
     this.#running.set(key, attempt)
     const context = createContext(attempt, this.#journals.get(key) ?? [])
+    if (agent.compact !== undefined) attempt.compactor = () => agent.compact?.(context, attempt.task)
     this.#journals.delete(key)
     this.channel.send({ type: 'started', task: frame.task, fence: frame.fence })
     // Not left to the end of the turn (70,000 empty tasks a second instead of 35,000): should this task take the process
@@ -209,6 +214,13 @@ export class Host implements ReplicaContext {
     const text = `Task ${task} was taken back from this replica: ${reason}. Stop working on it.`
     this.#take(key, attempt, new PrunellaError('PRUNELLA_ABORTED', text), new StaleFenceError({ taskId: task, fence }))
     attempt.settled(() => void this.#forget(key, attempt))
+  }
+
+  #compact({ task, fence }: Frame<'compact'>): void {
+    const attempt = this.#running.get(keyOf({ task, fence }))
+    if (attempt !== undefined) return void attempt.compact()
+    const error = { name: 'NotRunning', message: `Task ${task} with fence ${fence} is not running here.` }
+    this.channel.send({ type: 'compact_failed', task, fence, error })
   }
 
   #acknowledge({ task, fence, call, accepted }: Frame<'ack'>): void {

@@ -1,5 +1,6 @@
-export { PrunellaError, StaleFenceError } from '../model/errors.ts'
+export { DependencyError, PrunellaError, StaleFenceError } from '../model/errors.ts'
 export type { Json } from '../model/json.ts'
+export type { ModelFailure } from '../model/observation.ts'
 export type { PreviousAttempt, RepeatWord } from '../model/task.ts'
 export type {
   AgentDefinition,
@@ -7,10 +8,12 @@ export type {
   Call,
   CallOptions,
   Context,
+  ModelCall,
   ReplicaContext,
   ReplicaIdentity,
   Task,
   ToolOptions,
   Waiting,
+  WaitOptions,
 } from './definition.ts'
 export { defineAgent } from './definition.ts'

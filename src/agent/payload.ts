@@ -1,6 +1,9 @@
 import { type ErrorInfo, PrunellaError } from '../model/errors.ts'
 import { isDeeperThan, type Json } from '../model/json.ts'
 import { limits } from '../model/limits.ts'
+import type { ResultPrint } from '../model/observation.ts'
+import { printOf } from '../model/print.ts'
+import { dependencyOf } from './blame.ts'
 
 /** A frame is one level around its payload. */
 const depthMax = limits.jsonDepth - 1
@@ -32,10 +35,22 @@ export function toPayload(value: unknown, owner: string): Json {
 /** What the loop detectors see of a call's arguments; the order of keys does not matter. */
 export function fingerprint(args: unknown, owner: string): { hash: string; length: number; text: string } {
   const text = toJson(args, owner, sortKeys)
+  return { hash: hashOf(text), length: text.length, text: text.slice(0, limits.noteLength) }
+}
+
+/** What the loop detectors see of a result; null where it cannot be told apart from others. */
+export function toPrint(value: unknown): ResultPrint | null {
+  try {
+    return printOf(value, hashOf)
+  } catch {
+    return null // A getter or `toJSON` of the agent's threw. The result is the agent's all the same.
+  }
+}
+
+function hashOf(content: string | Uint8Array): string {
   // Loaded with the first tool call: an agent without tools need not pay for it.
-  const { createHash } = process.getBuiltinModule('node:crypto')
-  const hash = createHash('sha256').update(text)
-  return { hash: hash.digest('hex').slice(0, 32), length: text.length, text: text.slice(0, limits.noteLength) }
+  const { hash } = process.getBuiltinModule('node:crypto')
+  return hash('sha256', content).slice(0, 32)
 }
 
 function toJson(value: unknown, owner: string, replacer?: (key: string, value: unknown) => unknown): string {
@@ -60,7 +75,9 @@ export function toErrorInfo(error: unknown): ErrorInfo {
   if (!(error instanceof Error)) return { name: 'Error', message: cut(describe(error)) }
   const code = 'code' in error && typeof error.code === 'string' ? { code: cut(error.code) } : {}
   const stack = typeof error.stack === 'string' ? { stack: cut(error.stack) } : {}
-  return { name: cut(error.name), message: cut(error.message), ...code, ...stack }
+  const name = dependencyOf(error)
+  const dependency = name === null ? {} : { dependency: name }
+  return { name: cut(error.name), message: cut(error.message), ...code, ...stack, ...dependency }
 }
 
 function describe(thrown: unknown): string {

@@ -20,6 +20,8 @@ const fields: ReadonlyMap<unknown, readonly (readonly [string, Field])[]> = new 
     task: { ...attempt, attempt: 'number', input: 'any', deadlineMs: 'number?', previous: 'object?' },
     ack: { ...attempt, call: 'number', phase: 'string', accepted: 'boolean' },
     reset: { ...attempt, reason: 'string' },
+    nudge: { ...attempt, text: 'string' },
+    compact: { ...attempt, timeoutMs: 'number', reason: 'string' },
     lease: {},
     ping: { ping: 'number' },
     check: { probe: 'number', timeoutMs: 'number' },

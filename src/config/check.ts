@@ -4,6 +4,7 @@ import type { ProbeSpec } from '../model/probe.ts'
 import { showDuration } from '../model/units.ts'
 import { checkKinds } from './dependency.ts'
 import { nearest, show, showPath } from './issue.ts'
+import { checkNotify } from './notify.ts'
 import type { RawConfig, RawPool } from './schema.ts'
 
 /** Fewer can be guessed. */
@@ -23,6 +24,7 @@ export function checkConfig(
       `PRUNELLA_TOKEN must be at least ${shortestToken} characters long, got ${token?.length}`,
     ),
     ...checkDependencies(raw, config),
+    ...checkNotify(raw.notify ?? []),
     ...config.pools.flatMap((pool) => {
       const path = showPath(['pools', pool.name])
       return [

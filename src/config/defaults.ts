@@ -1,5 +1,5 @@
 import type { BackoffSpec, DeadlinesSpec, PulseSpec } from '../model/pool.ts'
-import type { ProbeSpec } from '../model/probe.ts'
+import type { BreakerSpec, ProbeSpec } from '../model/probe.ts'
 
 /** Every default of the configuration, with its reason. */
 export const defaults = {
@@ -29,6 +29,24 @@ export const defaultProbes: { readonly [kind in 'liveness' | 'readiness' | 'star
 
 /** A shared dependency: a model provider may take its 10 s, anything on our own network may not. */
 export const defaultDependencyProbe: ProbeSpec = { ...defaultProbes.readiness, timeoutMs: 5_000 }
+
+/** How an outage is told from a few failed calls, and how its end is met. */
+export const defaultBreaker: BreakerSpec = {
+  /** With more than half of the calls failing: 30 % of 5xx keep working, and three in ten seconds are no accident. */
+  failures: 3,
+  /** One replica alone accuses itself. */
+  replicas: 2,
+  /** An outage under load is noticed within it; the bar is 10 s. */
+  windowMs: 10_000,
+  /** The most often that is polite to a provider in trouble; a flapping one is asked every 15 s at last. */
+  probeMs: 5_000,
+  probeMaxMs: 15_000,
+  stableMs: 60_000,
+  /** A quarter of an hour's trouble is one incident, not twenty. */
+  flapMs: 600_000,
+  /** With a check every 5 s, full strength within 15 s of its return. */
+  rampMs: 6_000,
+}
 
 /**
  * With 20 agents on 2 cores under 40 spinning processes the worst gap between
@@ -66,6 +84,12 @@ export const defaultRetry = {
   attempts: 3,
   backoff: { baseMs: 1_000, factor: 2, maxMs: 60_000, jitter: 0.5 } satisfies BackoffSpec,
   repeat: 'safe_to_retry',
+} as const
+
+export const defaultNotify = {
+  /** The log takes what there is; who is called out of bed is called for what Prunella did, not for what it tried. */
+  minimum: { log: 'info', webhook: 'warning' },
+  timeoutMs: 5_000,
 } as const
 
 export const defaultBaseUrl = {

@@ -1,5 +1,5 @@
-import type { DependencyCheck, DependencySpec } from '../model/probe.ts'
-import { defaultBaseUrl, defaultDependencyProbe, defaultProbes } from './defaults.ts'
+import type { BreakerSpec, DependencyCheck, DependencySpec } from '../model/probe.ts'
+import { defaultBaseUrl, defaultBreaker, defaultDependencyProbe, defaultProbes } from './defaults.ts'
 import type { RawDependency, RawProvider } from './schema.ts'
 
 /** The keys of `check`, of which exactly one is given. */
@@ -16,6 +16,7 @@ export function resolveProvider(name: string, raw: RawProvider): DependencySpec 
     check: { kind: 'http', url: `${base}/models`, headers: { ...headers, ...key } },
     critical: true,
     probe: defaultProbes.readiness,
+    breaker: defaultBreaker,
   }
 }
 
@@ -38,6 +39,21 @@ export function resolveDependency(name: string, raw: RawDependency): DependencyS
       failureThreshold: raw.failureThreshold ?? defaultDependencyProbe.failureThreshold,
       successThreshold: raw.successThreshold ?? defaultDependencyProbe.successThreshold,
     },
+    breaker: resolveBreaker(raw.breaker),
+  }
+}
+
+function resolveBreaker(raw: RawDependency['breaker']): BreakerSpec {
+  const probeMs = raw?.probe ?? defaultBreaker.probeMs
+  return {
+    failures: raw?.failures ?? defaultBreaker.failures,
+    replicas: raw?.replicas ?? defaultBreaker.replicas,
+    windowMs: raw?.window ?? defaultBreaker.windowMs,
+    probeMs,
+    probeMaxMs: Math.max(raw?.probeMax ?? defaultBreaker.probeMaxMs, probeMs),
+    stableMs: raw?.stable ?? defaultBreaker.stableMs,
+    flapMs: raw?.flap ?? defaultBreaker.flapMs,
+    rampMs: raw?.ramp ?? defaultBreaker.rampMs,
   }
 }
 

@@ -38,6 +38,7 @@ describe('defaults', () => {
     })
     expect(config.pools[0]).toEqual({
       name: 'a',
+      owner: null,
       agent: { kind: 'module', path: '/project/a.ts' },
       concurrency: 1,
       replicas: { min: 1, max: 1 },

@@ -9,6 +9,7 @@ import { defaultDeadlines, defaultProbes, defaultPulse, defaultRecovery, default
 import { resolveDependency, resolveProvider } from './dependency.ts'
 import { type Environment, passwordIn, secretsAmong, substitute } from './environment.ts'
 import { describeIssues } from './issue.ts'
+import { resolveNotify } from './notify.ts'
 import { configSchema, type RawBackoff, type RawConfig, type RawPool, type RawProbe } from './schema.ts'
 
 export interface ResolveContext {
@@ -65,6 +66,7 @@ function complete(raw: RawConfig, fromEnvironment: readonly string[], context: R
     },
     dependencies,
     pools,
+    notify: resolveNotify(raw.notify ?? []),
     shutdownMs: raw.shutdown ?? defaults.shutdownMs,
     secrets: [
       ...new Set([
@@ -104,6 +106,10 @@ function inlineSecrets(raw: RawConfig, fromEnvironment: readonly string[]) {
       look(`dependencies.${name}.check.headers.${header}`, value, secretsAmong({ [header]: value }, 'literal'))
     }
   }
+  for (const [at, { secret, url = '' }] of (raw.notify ?? []).entries()) {
+    look(`notify[${at}].secret`, secret, secret === undefined ? [] : [secret])
+    look(`notify[${at}].url`, url, passwordIn(url))
+  }
   for (const [name, { environment }] of Object.entries(raw.pools)) {
     for (const [variable, value] of Object.entries(environment?.set ?? {})) {
       look(`pools.${name}.environment.set.${variable}`, value, secretsAmong({ [variable]: value }, 'literal'))
@@ -118,6 +124,7 @@ function resolvePool(name: string, raw: RawPool, context: ResolveContext): PoolS
   const pulse = resolvePulse(raw.pulse)
   return {
     name,
+    owner: raw.owner ?? null,
     agent: resolveAgent(raw.agent, context),
     concurrency: raw.concurrency ?? defaults.concurrency,
     replicas,

@@ -1,5 +1,7 @@
+import { isIP } from 'node:net'
 import { z } from 'zod'
 import { isValidName } from '../model/ids.ts'
+import { limits } from '../model/limits.ts'
 import { type Duration, parseDuration, parseSize, type Size } from '../model/units.ts'
 import { object } from './issue.ts'
 
@@ -88,6 +90,7 @@ const recovery = object(
 const pool = object(
   {
     agent,
+    owner: text.max(200).optional(),
     concurrency: z.int().min(1).max(1_000).optional(),
     replicas: object({ min: z.int().min(0).max(1_000).optional(), max: z.int().min(1).max(1_000).optional() }, [
       'spare',
@@ -151,7 +154,56 @@ const dependency = object({
   timeout: positiveDuration.optional(),
   failureThreshold: count.optional(),
   successThreshold: count.optional(),
+  breaker: object({
+    failures: count.optional(),
+    replicas: count.optional(),
+    window: positiveDuration.optional(),
+    probe: positiveDuration.optional(),
+    probeMax: positiveDuration.optional(),
+    stable: duration.optional(),
+    flap: duration.optional(),
+    ramp: positiveDuration.optional(),
+  }).optional(),
 })
+
+const severity = z.enum(['info', 'warning', 'critical'])
+
+/** What notifies now, and what a later version adds. */
+export const notifierKinds = ['log', 'webhook'] as const
+const laterKinds = ['slack', 'pagerduty', 'alertmanager']
+
+const notifierKind = z.custom<(typeof notifierKinds)[number]>((value) => notifierKinds.some((kind) => kind === value), {
+  error: ({ input }) =>
+    laterKinds.includes(String(input))
+      ? `must be ${notifierKinds.join(' or ')}: ${input} is not supported by this version of Prunella yet`
+      : `must be ${notifierKinds.join(' or ')}`,
+})
+
+const network = z.string().refine(isNetwork, {
+  error: "must be an address or a network such as '10.1.2.3', '10.0.0.0/8' or 'fd00::/8'",
+})
+const allowPrivate = z.union([z.boolean(), z.array(network).min(1)], {
+  error: 'must be true, false or a list of addresses and networks',
+})
+
+function isNetwork(value: string): boolean {
+  const [address = '', bits, ...rest] = value.split('/')
+  const family = isIP(address)
+  if (family === 0 || rest.length > 0 || address.includes('%')) return false
+  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128))
+}
+
+const notifier = object(
+  {
+    kind: notifierKind,
+    minimum: severity.optional(),
+    url: url.optional(),
+    secret: text.optional(),
+    allowPrivate: allowPrivate.optional(),
+    timeout: positiveDuration.optional(),
+  },
+  ['key', 'channel'],
+)
 
 const provider = object({ api: z.enum(['openai', 'anthropic']), baseUrl: url.optional(), apiKey: text.optional() }, [
   'limits',
@@ -179,9 +231,10 @@ export const configSchema = object(
     pools: z
       .record(name, pool)
       .refine((pools) => Object.keys(pools).length > 0, { error: 'must name at least one pool' }),
+    notify: z.array(notifier).max(limits.notifiers).optional(),
     shutdown: duration.optional(),
   },
-  ['notify', 'role', 'alerts', 'telemetry'],
+  ['role', 'alerts', 'telemetry'],
 )
 
 export type RawConfig = z.output<typeof configSchema>
@@ -189,4 +242,5 @@ export type RawPool = z.output<typeof pool>
 export type RawProbe = z.output<typeof probe>
 export type RawBackoff = z.output<typeof backoff>
 export type RawDependency = z.output<typeof dependency>
+export type RawNotifier = z.output<typeof notifier>
 export type RawProvider = z.output<typeof provider>

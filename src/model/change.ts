@@ -1,7 +1,8 @@
 import type { ErrorInfo } from './errors.ts'
-import type { PoolName, ReplicaName, TaskId } from './ids.ts'
+import type { IncidentId, PoolName, ReplicaName, TaskId } from './ids.ts'
 import type { Incident } from './incident.ts'
 import type { Json } from './json.ts'
+import type { Delivery, OutboxWrite, Told } from './notification.ts'
 import type { AttemptOutcome, Lease, PreviousAttempt, RepeatWord } from './task.ts'
 
 /** Where a task goes when an attempt has ended. */
@@ -70,9 +71,13 @@ export type Change =
   /** The attempts and losses an agent's fault charged to tasks are given back (R1, R2). */
   | { readonly kind: 'refund'; readonly taskId: TaskId; readonly attempts: number; readonly losses: number }
   | { readonly kind: 'incident'; readonly incident: Incident }
+  /** Who is to be told what (R9), and what they know of the incident from then on; null: it is about none. */
+  | { readonly kind: 'notification'; readonly told: Told | null; readonly deliveries: readonly Delivery[] }
+  | { readonly kind: 'outbox'; readonly write: OutboxWrite }
   | { readonly kind: 'replica'; readonly record: ReplicaRecord }
   | { readonly kind: 'forget_replica'; readonly replica: ReplicaName }
   | { readonly kind: 'pool'; readonly record: PoolRecord }
+  | { readonly kind: 'dependency'; readonly record: DependencyRecord }
   | {
       readonly kind: 'audit'
       readonly atMs: number
@@ -104,6 +109,17 @@ export interface Strike {
   readonly minSlot: number
   /** The task it happened on: a poison verdict refunds by it. */
   readonly taskId: TaskId | null
+  /** The dependency that its evidence names: an outage refunds by it. */
+  readonly dependency: string | null
+}
+
+/** What outlives the supervisor about a dependency: an outage does not end because we were restarted. */
+export interface DependencyRecord {
+  readonly dependency: string
+  readonly down: { readonly sinceMs: number; readonly firstSignMs: number; readonly reason: string } | null
+  /** When it was found down, newest last, inside the time that makes it flapping. */
+  readonly openedMs: readonly number[]
+  readonly incidentId: IncidentId | null
 }
 
 /** What outlives the supervisor about a pool. */
@@ -116,7 +132,7 @@ export interface PoolRecord {
 }
 
 export interface PoolHold {
-  readonly cause: 'operator' | 'defective_agent'
+  readonly cause: 'operator' | 'defective_agent' | 'dependency'
   readonly sinceMs: number
   readonly reason: string
   readonly incidentId: string | null
@@ -135,6 +151,8 @@ export interface Claim {
   readonly idle: boolean
   /** Whether another ready replica exists, so that a task may wait for one it does not avoid. */
   readonly hasSibling: boolean
+  /** Dependencies that are down: tasks that need one of them stay where they are. */
+  readonly blocked: readonly string[]
   readonly leaseUntilMs: number
 }
 

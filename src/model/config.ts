@@ -1,3 +1,4 @@
+import type { NotifierSpec } from './notification.ts'
 import type { PoolSpec } from './pool.ts'
 import type { DependencySpec } from './probe.ts'
 
@@ -18,6 +19,7 @@ export interface ResolvedConfig {
   }
   readonly dependencies: readonly DependencySpec[]
   readonly pools: readonly PoolSpec[]
+  readonly notify: readonly NotifierSpec[]
   /** How long a drain on SIGTERM may take before tasks are handed back. */
   readonly shutdownMs: number
   /** Values that must never be written anywhere: redaction list. */

@@ -43,6 +43,29 @@ export type Effect =
       readonly fence: number
       readonly reason: string
     }
+  /** A hint for the agent, read by `ctx.nudges()` when it wants to. A command without protocol has no ear: nothing happens. */
+  | {
+      readonly kind: 'nudge'
+      readonly replica: ReplicaName
+      readonly incarnation: number
+      readonly taskId: TaskId
+      readonly fence: number
+      readonly text: string
+    }
+  /**
+   * Ask the agent to make the attempt's context smaller: answers `compacted` or `compact_failed`. The host keeps no
+   * deadline: an answer that has not come after `timeoutMs` is for the supervisor to judge. One at a time for each
+   * attempt: a second one while the first is unanswered is the same question. Of an attempt that is over no answer comes.
+   */
+  | {
+      readonly kind: 'compact'
+      readonly replica: ReplicaName
+      readonly incarnation: number
+      readonly taskId: TaskId
+      readonly fence: number
+      readonly timeoutMs: number
+      readonly reason: string
+    }
   /** The supervisor is alive: the host may go on for `leaseMs`. */
   | { readonly kind: 'lease'; readonly replica: ReplicaName; readonly incarnation: number; readonly leaseMs: number }
   | { readonly kind: 'ping'; readonly replica: ReplicaName; readonly incarnation: number; readonly ping: number }
@@ -56,6 +79,8 @@ export type Effect =
   | { readonly kind: 'look'; readonly replica: ReplicaName; readonly incarnation: number }
   /** Ask a blocked process where it is stuck; answers `stack` (empty when it cannot tell) within a second. */
   | { readonly kind: 'capture_stack'; readonly replica: ReplicaName; readonly incarnation: number }
+  /** Ask a shared dependency once; answers `dependency_checked`. */
+  | { readonly kind: 'probe'; readonly dependency: string }
   | { readonly kind: 'answer'; readonly request: number; readonly answer: OperatorAnswer }
 
 export type OperatorAnswer =

@@ -1,3 +1,5 @@
+import { isValidName } from './ids.ts'
+
 /** Stable codes. Callers match `code`, never the text. */
 export type ErrorCode =
   | 'PRUNELLA_STALE_FENCE'
@@ -18,6 +20,7 @@ export type ErrorCode =
   | 'PRUNELLA_LEASE_EXPIRED'
   | 'PRUNELLA_STEP_TIMEOUT'
   | 'PRUNELLA_ABORTED'
+  | 'PRUNELLA_DEPENDENCY'
 
 /** An error the caller did not plan. The message says what happened, with which values, and what to do. */
 export class PrunellaError extends Error {
@@ -48,10 +51,32 @@ export class ConfigError extends PrunellaError {
   }
 }
 
+/**
+ * An agent's word that something it depends on failed, not itself: what the
+ * failure costs is charged to the dependency of that name, as configured.
+ *
+ * @throws PrunellaError PRUNELLA_INVALID when the name is none.
+ */
+export class DependencyError extends PrunellaError {
+  override readonly name = 'DependencyError'
+  readonly dependency: string
+
+  constructor(dependency: string, message: string, options?: ErrorOptions) {
+    super('PRUNELLA_DEPENDENCY', message, options)
+    if (!isValidName(dependency)) {
+      const got = JSON.stringify(dependency)?.slice(0, 80)
+      throw new PrunellaError('PRUNELLA_INVALID', `A dependency's name is 1 to 128 of A-Z a-z 0-9 . _ -, got ${got}.`)
+    }
+    this.dependency = dependency
+  }
+}
+
 /** An error as data: what crosses a channel, enters the store and stands in an incident. */
 export interface ErrorInfo {
   readonly name: string
   readonly message: string
   readonly code?: string
   readonly stack?: string
+  /** The configured dependency that failed, where the agent named one. A valid name, and no more than a claim. */
+  readonly dependency?: string
 }

@@ -9,6 +9,11 @@ export type FaultKind =
   | 'unresponsive'
   | 'stalled'
   | 'protocol_violation'
+  | 'task_failed'
+  | 'llm_unavailable'
+  | 'database_unavailable'
+  | 'tool_unavailable'
+  | 'dependency_unavailable'
   | 'poison'
   | 'defective_agent'
   | 'supervisor_paused'
@@ -20,7 +25,8 @@ export type Culprit = 'agent' | 'task' | 'dependency' | 'node' | 'unknown'
 export interface Fault {
   readonly kind: FaultKind
   readonly culprit: Culprit
-  readonly pool: PoolName
+  /** Null when it concerns more than one pool: a dependency that is down. */
+  readonly pool: PoolName | null
   readonly replica: ReplicaName | null
   readonly incarnation: number | null
   /** The attempt that showed it, where it was one. */
@@ -29,6 +35,8 @@ export interface Fault {
   readonly firstSignMs: number
   /** What was seen, in words a person can check; newest last. Never empty. */
   readonly evidence: readonly string[]
+  /** The dependency that its evidence names, or null. */
+  readonly dependency: string | null
 }
 
 /** What is done about a fault. */

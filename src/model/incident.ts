@@ -29,11 +29,15 @@ export interface ActionRecord {
 /** The record from the first sign to proven recovery. */
 export interface Incident {
   readonly id: IncidentId
-  readonly pool: PoolName
+  /** Null for a dependency that several pools share. */
+  readonly pool: PoolName | null
   readonly replica: ReplicaName | null
   readonly taskId: TaskId | null
+  readonly dependency: string | null
   readonly status: IncidentStatus
   readonly fault: { readonly kind: FaultKind; readonly culprit: Culprit; readonly evidence: readonly string[] }
+  /** What the verdict rests on, or null where nobody had to be compared. */
+  readonly verdict: Verdict | null
   readonly firstSignMs: number
   readonly detectedMs: number
   /** When the replica (or the pool) was in order again; null while it is not. */
@@ -41,6 +45,23 @@ export interface Incident {
   readonly closedMs: number | null
   readonly actions: readonly ActionRecord[]
   readonly timeline: readonly TimelineEntry[]
+}
+
+/** Whose fault it is, how sure that is, and the cross table behind it (R1). */
+export interface Verdict {
+  readonly culprit: Culprit
+  /** 0 to 1: how far the table is from saying nothing. */
+  readonly confidence: number
+  readonly because: string
+  readonly table: readonly Witness[]
+}
+
+/** One line of the cross table: what one replica saw of what failed, inside the window. */
+export interface Witness {
+  readonly replica: ReplicaName
+  readonly failures: number
+  readonly successes: number
+  readonly taskIds: readonly TaskId[]
 }
 
 /** How loudly people are told (R9). */

@@ -1,6 +1,7 @@
-import type { PoolRecord, ReplicaRecord } from './change.ts'
+import type { DependencyRecord, PoolRecord, ReplicaRecord } from './change.ts'
 import type { PoolName, ReplicaName, TaskId } from './ids.ts'
 import type { Incident } from './incident.ts'
+import type { Told } from './notification.ts'
 
 /** A lease of the supervisor before us, taken back: its fence is raised, its status `returning`. */
 export interface InheritedLease {
@@ -23,6 +24,9 @@ export interface Inheritance {
   readonly replicas: readonly ReplicaRecord[]
   readonly leases: readonly InheritedLease[]
   readonly pools: readonly PoolRecord[]
+  readonly dependencies: readonly DependencyRecord[]
   /** Every incident that is not closed. */
   readonly incidents: readonly Incident[]
+  /** What notifiers know of them. */
+  readonly told: readonly Told[]
 }

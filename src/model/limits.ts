@@ -37,6 +37,14 @@ export const limits = {
   errorTextLength: 4_000,
   /** A progress note, a wait's name, an operator's reason: characters. */
   noteLength: 500,
+  /** Hints an attempt has not read yet; older ones are dropped. And the text of one, characters. */
+  nudgesKept: 20,
+  nudgeLength: 2_000,
+  /** What the print of a result looks at, bytes of canonical JSON: hashed, and counted (6 ms in Node, 70 in Python). */
+  printHashedBytes: 64 * 1024,
+  printCountedBytes: 256 * 1024,
+  /** Cost of one model call, USD: what is beyond is a mistake, and sums of it must stay finite. */
+  usdPerCall: 1_000_000,
   /** Attempts remembered in a task's record; older ones are counted only. */
   attemptsKept: 50,
   /** Steps one task may journal. */
@@ -82,6 +90,23 @@ export const limits = {
   auditRowsKept: 100_000,
   /** Calls waiting for the store at once; beyond it they are refused rather than piled up behind a slow disk. */
   storeBacklog: 10_000,
+  /** Notifiers of one node: each has a loop of its own. */
+  notifiers: 10,
+  /** Deliveries that wait, over all notifiers; beyond it the quietest and oldest are dropped, counted and owned up to. */
+  outboxRows: 10_000,
+  /** Deliveries read from the outbox at once. */
+  outboxPage: 50,
+  /** Tries of one delivery before it is given up: about four hours with the pauses of `runtime/notifying.ts`. */
+  notificationTries: 100,
+  /** Pieces of evidence in one notification; each is as long as a note. */
+  notificationEvidence: 10,
+  notificationTitleLength: 200,
+  /** Notifications kept in memory for one notifier while the store fails. */
+  pressingNotifications: 10,
+  /** Different texts about the node remembered, so that none is repeated every second. */
+  nodeAlertsRemembered: 100,
+  /** Reply of a webhook that is read before the connection is cut, bytes. */
+  webhookReplyBytes: 64 * 1024,
   /** Text of one page of a list, characters: 500 tasks of half a megabyte would not fit anybody's memory. */
   pageTextLength: 8 * 1024 * 1024,
 } as const

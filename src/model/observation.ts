@@ -33,6 +33,51 @@ export interface CallStart {
   readonly blocking: boolean
   /** Fingerprint of the arguments, for the loop detectors: short hash and length, and a short readable form. */
   readonly args: { readonly hash: string; readonly length: number; readonly text: string } | null
+  /** The configured dependency it uses: its failure then counts against that, not against the agent. */
+  readonly dependency: string | null
+  /** It asks again until something changes: repeating it is no loop. */
+  readonly poll: boolean
+}
+
+/** What the loop detectors see of a tool's result, or of its error (name and message). Made by `model/print`. */
+export interface ResultPrint {
+  /** Of its canonical JSON. */
+  readonly hash: string
+  /** The same with every run of digits folded: results that differ in numbers only are equal here. */
+  readonly folded: string
+  /** Bytes of its canonical JSON; 0 when there is nothing in it (null, an empty text, list or object). */
+  readonly length: number
+}
+
+/** Why a model call failed, as far as its caller can tell. */
+export const modelFailures = [
+  'context_overflow',
+  'rate_limited',
+  'quota_exhausted',
+  'overloaded',
+  'unavailable',
+  'auth',
+  'garbled',
+] as const
+export type ModelFailure = (typeof modelFailures)[number]
+
+/** One model call, as its caller tells it. Null: it did not say. */
+export interface ModelUsage {
+  readonly provider: string | null
+  readonly model: string | null
+  readonly promptTokens: number | null
+  readonly completionTokens: number | null
+  /** What it cost. */
+  readonly usd: number | null
+  /** How much the model can hold, prompt and answer together. */
+  readonly windowTokens: number | null
+  /** `hash` and `length` of the answer's print: repeated text is seen without being sent. */
+  readonly textHash: string | null
+  readonly textLength: number | null
+  /** How many tool calls the answer asks for: none, again and again, is talk without action. */
+  readonly toolCalls: number | null
+  /** Null when it succeeded. */
+  readonly failure: ModelFailure | null
 }
 
 /** What /proc says about a silent process. */
@@ -50,7 +95,12 @@ export type ExitCause = 'exit' | 'signal' | 'oom_kill' | 'heap_exhausted'
 export type ReplicaObservation =
   | (OfReplica & { readonly kind: 'spawned'; readonly pid: number; readonly startTicks: number | null })
   | (OfReplica & { readonly kind: 'spawn_failed'; readonly error: ErrorInfo })
-  | (OfReplica & { readonly kind: 'ready'; readonly checks: readonly string[]; readonly resettable: boolean })
+  | (OfReplica & {
+      readonly kind: 'ready'
+      readonly checks: readonly string[]
+      readonly resettable: boolean
+      readonly compactable: boolean
+    })
   | (OfReplica & { readonly kind: 'setup_failed'; readonly error: ErrorInfo })
   | (OfReplica & { readonly kind: 'pulse'; readonly lagMs: number })
   | (OfReplica & { readonly kind: 'pong'; readonly ping: number })
@@ -59,7 +109,13 @@ export type ReplicaObservation =
       readonly probe: number
       readonly results: Readonly<Record<string, CheckResult>>
     })
-  | (OfReplica & { readonly kind: 'memory'; readonly bytes: number })
+  | (OfReplica & {
+      readonly kind: 'memory'
+      readonly bytes: number
+      /** Of the process with the most, and its soft limit; null where /proc does not tell. */
+      readonly openFiles: number | null
+      readonly openFilesLimit: number | null
+    })
   | (OfReplica & { readonly kind: 'looked'; readonly look: ProcessLook })
   | (OfReplica & { readonly kind: 'stack'; readonly frames: readonly string[] })
   | (OfReplica & { readonly kind: 'violation'; readonly reason: string })
@@ -84,7 +140,16 @@ export type AttemptObservation =
       /** The result when the call is journaled and succeeded. */
       readonly result: Json
       readonly error: ErrorInfo | null
+      /** Of tools only, also of failed ones; null when there is none to be made. */
+      readonly print: ResultPrint | null
     })
+  | (OfAttempt & { readonly kind: 'model_called'; readonly usage: ModelUsage })
+  /** A real person spoke inside a long conversation: what was repeated before is no loop with what follows. */
+  | (OfAttempt & { readonly kind: 'user_turn' })
+  /** The agent made its context smaller; its size now, if it knows. */
+  | (OfAttempt & { readonly kind: 'compacted'; readonly tokens: number | null })
+  /** It could not; name `NotSupported` when it has no `compact`. */
+  | (OfAttempt & { readonly kind: 'compact_failed'; readonly error: ErrorInfo })
   | (OfAttempt & { readonly kind: 'done'; readonly output: Json })
   | (OfAttempt & { readonly kind: 'failed'; readonly error: ErrorInfo })
   /** The old `run()` and everything it opened have settled, or the host never had the attempt. */

@@ -69,6 +69,8 @@ export interface RetrySpec {
 
 export interface PoolSpec {
   readonly name: PoolName
+  /** Who answers for it: stands in notifications. */
+  readonly owner: string | null
   readonly agent: AgentSpec
   readonly concurrency: number
   readonly replicas: { readonly min: number; readonly max: number }

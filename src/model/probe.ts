@@ -36,4 +36,23 @@ export interface DependencySpec {
   /** A failed critical dependency gates dispatch. Model providers are always critical. */
   readonly critical: boolean
   readonly probe: ProbeSpec
+  readonly breaker: BreakerSpec
+}
+
+/** When a dependency counts as down, and how it is let back in. Times in ms. */
+export interface BreakerSpec {
+  /** Failed calls inside `windowMs` that open it, when more than half of all calls there failed; two are enough when none succeeded. */
+  readonly failures: number
+  /** The failures must come from so many replicas: one alone accuses itself (R1). */
+  readonly replicas: number
+  readonly windowMs: number
+  /** How often an open one is asked; a flapping one more and more rarely, up to `probeMaxMs`. */
+  readonly probeMs: number
+  readonly probeMaxMs: number
+  /** How long it must stay closed before its incident closes. */
+  readonly stableMs: number
+  /** Openings inside this time are one incident: a second one means that it flaps. */
+  readonly flapMs: number
+  /** From the first task to full dispatch once it is back. */
+  readonly rampMs: number
 }

@@ -3,7 +3,7 @@ import type { ErrorInfo } from './errors.ts'
 import type { Fault } from './fault.ts'
 import type { IncidentId, PoolName, ReplicaName, TaskId } from './ids.ts'
 import type { CallStart, ProcessLook } from './observation.ts'
-import type { CheckResult } from './probe.ts'
+import type { CheckResult, DependencySpec } from './probe.ts'
 import type { AttemptOutcome } from './task.ts'
 
 /**
@@ -36,7 +36,10 @@ export interface ProbeState {
 
 /** Silence of the main loop, and what was seen from outside since. */
 export interface PulseClock {
+  /** Silence is counted from here: a pause of our own moves it, for nobody listened. */
   readonly lastMs: number
+  /** The last sign of life that was really heard: leases are renewed by it and by nothing else. */
+  readonly heardMs: number
   /** First look of this silence: CPU time is compared with it. */
   readonly firstLook: (ProcessLook & { readonly atMs: number }) | null
   readonly lastLook: (ProcessLook & { readonly atMs: number }) | null
@@ -58,6 +61,7 @@ export interface ReplicaRow {
   readonly pid: number | null
   readonly startTicks: number | null
   readonly resettable: boolean
+  readonly compactable: boolean
   readonly pulse: PulseClock
   readonly liveness: ProbeState
   readonly readiness: ProbeState
@@ -110,10 +114,14 @@ export interface AttemptRow {
   readonly countedAttempts: number
   readonly lostReplicas: readonly ReplicaName[]
   readonly deadlineMs: number | null
+  /** Dependencies that this task needs beyond its pool's. */
+  readonly needs: readonly string[]
   readonly dispatchedMs: number
   readonly phase: AttemptPhase
   readonly progressMs: number
   readonly calls: readonly OpenCall[]
+  /** The dependency whose call failed last, with nothing that succeeded since; or null. */
+  readonly failedOn: string | null
   /** Starts of `ask_human` steps without an end: the task is held if the replica dies now. */
   readonly inDoubt: readonly { readonly name: string; readonly key: string }[]
 }
@@ -124,6 +132,58 @@ export interface FailureMark {
   readonly kind: Fault['kind']
   readonly replica: ReplicaName
   readonly taskId: TaskId | null
+  /** The dependency that the evidence names, or null. */
+  readonly dependency: string | null
+  /** What it cost its task, to be given back when the culprit turns out to be another. */
+  readonly counted: boolean
+  readonly lost: boolean
+}
+
+/**
+ * Guards one dependency for everybody who shares it. `half_open`: a check
+ * succeeded, and more must before anybody is let in. A closed one that was open
+ * lets its pools back in from `thawedMs` on, a few at first.
+ */
+export type Breaker =
+  | { readonly kind: 'closed'; readonly sinceMs: number; readonly thawedMs: number | null }
+  | {
+      readonly kind: 'open' | 'half_open'
+      readonly sinceMs: number
+      readonly firstSignMs: number
+      readonly reason: string
+      readonly successes: number
+    }
+
+/** What one replica saw of a dependency: the column of the cross table. */
+export interface DependencyWitness {
+  /** Failed calls in a row. */
+  readonly failures: number
+  readonly firstFailureMs: number | null
+  readonly lastFailureMs: number | null
+  readonly lastSuccessMs: number | null
+  /** Tasks that the failures in a row belong to, at most five. */
+  readonly taskIds: readonly TaskId[]
+}
+
+export interface DependencyRow {
+  readonly spec: DependencySpec
+  readonly breaker: Breaker
+  readonly openedMs: readonly number[]
+  /** The node's own check: the second witness. */
+  readonly check: ProbeState
+  readonly last: { readonly result: CheckResult; readonly latencyMs: number; readonly atMs: number } | null
+  /** Calls of all replicas in the half window since `sinceMs`, and in the one before. */
+  readonly traffic: {
+    readonly sinceMs: number
+    readonly ok: number
+    readonly failed: number
+    readonly okBefore: number
+    readonly failedBefore: number
+  }
+  readonly witnesses: Readonly<Record<ReplicaName, DependencyWitness>>
+  readonly incidentId: IncidentId | null
+  /** Since when a closed one has an incident that waits for it to stay well, or null. */
+  readonly stableMs: number | null
 }
 
 export interface PoolRow {
@@ -141,8 +201,10 @@ export interface PoolRow {
   readonly failedStarts: number
   /** Smoothed running time of one attempt, ms: how much prefetching pays. */
   readonly taskMs: number
-  /** Why it is not ready (a failed critical dependency), or null. Gates dispatch. */
+  /** Why it is not ready (a dependency that is down), or null. Gates dispatch. */
   readonly notReady: string | null
+  /** Since when it is let back in after a hold, a few tasks at first; null when it is at full strength. */
+  readonly thaw: { readonly sinceMs: number; readonly rampMs: number } | null
   /** Whether people were told that spawning is paced. */
   readonly paced: boolean
 }

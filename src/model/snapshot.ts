@@ -43,6 +43,9 @@ export interface DependencyView {
   readonly role: string
   readonly critical: boolean
   readonly up: boolean | null
+  readonly breaker: 'closed' | 'open' | 'half_open'
+  /** Since when the breaker is so. */
+  readonly sinceMs: number
   readonly reason: string | null
   readonly checkedMs: number | null
   readonly latencyMs: number | null

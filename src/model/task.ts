@@ -82,6 +82,8 @@ export interface PreviousAttempt {
   readonly error?: ErrorInfo
   /** What was seen, in words, e.g. the tool call that never returned. */
   readonly evidence: readonly string[]
+  /** What the next attempt must not do again, in words, quoted as data. */
+  readonly doNot: readonly string[]
 }
 
 /** One step of a task's journal. Identity is (name, key); a finished step is never run again. */

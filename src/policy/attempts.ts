@@ -1,6 +1,6 @@
 import type { NextState } from '../model/change.ts'
-import type { ReplicaName } from '../model/ids.ts'
-import type { AttemptRow, Ending, ReplicaRow } from '../model/rows.ts'
+import type { ReplicaName, TaskId } from '../model/ids.ts'
+import type { AttemptRow, Ending, FailureMark, PoolRow, ReplicaRow } from '../model/rows.ts'
 import { act, close, openIncident } from './incident.ts'
 import type { Draft, View } from './outcome.ts'
 import { holdPool } from './pool-hold.ts'
@@ -53,6 +53,7 @@ export function endAttempt(draft: Draft, view: View, attempt: AttemptRow, ending
       attempt: attempt.attempt,
       outcome: ending.outcome,
       evidence: ending.evidence,
+      doNot: [],
       ...(ending.error === null ? {} : { error: ending.error }),
     },
     next,
@@ -115,6 +116,7 @@ function bury(draft: Draft, view: View, attempt: AttemptRow, ending: Ending): Ne
     replica: null,
     incarnation: null,
     taskId: attempt.taskId,
+    dependency: null,
     firstSignMs: attempt.dispatchedMs,
     evidence: [reason, ...ending.evidence],
   } as const
@@ -154,6 +156,44 @@ function bury(draft: Draft, view: View, attempt: AttemptRow, ending: Ending): Ne
     },
   )
   return { status: 'dead_letter', error: ending.error, reason }
+}
+
+/** What these failures cost their tasks is given back, in the store and in the rows at hand; they accuse nobody any more. */
+export function refundAttempts(
+  draft: Draft,
+  view: { readonly pool: PoolRow; readonly attempts: readonly AttemptRow[] },
+  isOfIt: (mark: FailureMark) => boolean,
+): void {
+  const pool = draft.pool ?? view.pool
+  const marks = pool.marks.filter(isOfIt)
+  if (marks.length === 0) return
+  draft.pool = { ...pool, marks: pool.marks.filter((mark) => !marks.includes(mark)) }
+  const refunds = costs(marks)
+  for (const [taskId, cost] of refunds) draft.change({ kind: 'refund', taskId, ...cost })
+  for (const attempt of view.attempts) {
+    const cost = refunds.get(attempt.taskId)
+    if (cost === undefined) continue
+    draft.setAttempt({
+      ...attempt,
+      countedAttempts: Math.max(0, attempt.countedAttempts - cost.attempts),
+      lostReplicas: attempt.lostReplicas.slice(0, Math.max(0, attempt.lostReplicas.length - cost.losses)),
+    })
+  }
+}
+
+interface Cost {
+  readonly attempts: number
+  readonly losses: number
+}
+
+function costs(marks: readonly FailureMark[]): ReadonlyMap<TaskId, Cost> {
+  const all = new Map<TaskId, Cost>()
+  for (const { taskId, counted, lost } of marks) {
+    if (taskId === null || !(counted || lost)) continue
+    const { attempts, losses } = all.get(taskId) ?? { attempts: 0, losses: 0 }
+    all.set(taskId, { attempts: attempts + (counted ? 1 : 0), losses: losses + (lost ? 1 : 0) })
+  }
+  return all
 }
 
 /** Gives back the strikes that a replica was charged for a task that turned out to be guilty. */

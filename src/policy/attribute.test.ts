@@ -7,7 +7,11 @@ const mark = (replica: number, taskId: string | null, kind: FailureMark['kind'] 
   kind,
   replica: `p/${replica}`,
   taskId,
+  dependency: null,
+  counted: true,
+  lost: true,
 })
+const quiet = { nowMs: 0, dependency: null, nodeRefused: null, lagMs: 0 }
 
 test.each([
   { name: 'the first failure of both: unknown', marks: [mark(0, 'a')], culprit: 'unknown' },
@@ -33,5 +37,5 @@ test.each([
 ])('$name', ({ marks, culprit }) => {
   const last = marks.at(-1)
   if (last === undefined) throw new Error('no marks')
-  expect(attribute(marks, last).culprit).toBe(culprit)
+  expect(attribute(marks, last, quiet).culprit).toBe(culprit)
 })

@@ -7,6 +7,7 @@ import { judgeProgress } from './detect/stall.ts'
 import { onGrid } from './grid.ts'
 import { ask, probeWakeMs, timedOut } from './health/probe.ts'
 import { judgePulse } from './health/pulse.ts'
+import { waitsFor } from './hold.ts'
 import { close } from './incident.ts'
 import { poolSpawnTimeMs } from './intensity.ts'
 import { Draft, type Outcome, type View, withReplica } from './outcome.ts'
@@ -14,7 +15,7 @@ import { isCanary } from './pool-hold.ts'
 import { condemn, startFailed } from './react.ts'
 import { noticePhase, onFault, terminate } from './recover.ts'
 import { resetLater, standsStill } from './reset.ts'
-import { recordOf } from './rows.ts'
+import { heard, recordOf } from './rows.ts'
 
 /** How long the inspector may take to say where a process is stuck, before it is killed without. */
 const stackMs = 1_500
@@ -75,7 +76,7 @@ function decideWaiting(view: View, spawnAtMs: number): Decided {
     incarnation: replica.incarnation + 1,
     phase: { kind: 'starting', sinceMs: nowMs, startBeforeMs },
     // What was seen of the last process says nothing about this one.
-    pulse: { lastMs: nowMs, firstLook: null, lastLook: null, askedMs: null },
+    pulse: heard(nowMs),
     checks: {},
     leaseSentMs: nowMs,
   }
@@ -143,6 +144,7 @@ function decidePulse(view: View): Decided {
     replica: name,
     incarnation,
     taskId: null,
+    dependency: null,
     firstSignMs: replica.pulse.lastMs,
     evidence: verdict.evidence,
   }
@@ -169,6 +171,11 @@ function decideAttempts(view: View): Decided {
       continue
     }
     if (attempt.deadlineMs !== null && nowMs >= attempt.deadlineMs) return now(pastDeadline(view, attempt))
+    if (waitsFor(attempt, spec, view.dependencies) !== null) {
+      // Its clocks stand still until the dependency is back (R2); the submitter's deadline does not.
+      wakeAtMs = Math.min(wakeAtMs, attempt.deadlineMs ?? Number.POSITIVE_INFINITY)
+      continue
+    }
     const verdict = judgeProgress(attempt, spec.deadlines, nowMs, lagMs)
     if (verdict.kind === 'stalled' && draining !== null) return now(endInDrain(view, attempt, verdict.evidence))
     if (verdict.kind === 'stalled') {
@@ -300,7 +307,7 @@ function decideLease(view: View): Decided {
   const everyMs = spec.leaseMs / 3
   const frameDueMs = onGrid(replica.leaseSentMs + everyMs, everyMs)
   const renewDueMs =
-    attempts.length === 0 || replica.pulse.lastMs <= replica.renewedMs
+    attempts.length === 0 || replica.pulse.heardMs <= replica.renewedMs
       ? Number.POSITIVE_INFINITY
       : onGrid(replica.renewedMs + everyMs, everyMs)
   if (nowMs < frameDueMs && nowMs < renewDueMs) return nothing(Math.min(frameDueMs, renewDueMs))
@@ -315,7 +322,7 @@ function decideLease(view: View): Decided {
     const leases = attempts
       .filter((attempt) => attempt.phase.kind !== 'returning')
       .map(({ taskId, fence }) => ({ taskId, fence }))
-    draft.change({ kind: 'renew', leases, untilMs: replica.pulse.lastMs + spec.leaseMs })
+    draft.change({ kind: 'renew', leases, untilMs: replica.pulse.heardMs + spec.leaseMs })
   }
   draft.setReplica(row)
   return now(draft.finish())

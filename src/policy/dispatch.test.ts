@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { poolRow, poolSpec, readyReplica, runningAttempt } from '../../test/fixtures/specs.ts'
 import type { AttemptRow, PoolRow, ReplicaRow } from '../model/rows.ts'
 import { planClaims } from './dispatch.ts'
+import { heard } from './rows.ts'
 
 const spec = poolSpec()
 const busy = (count: number, replica: `${string}/${number}`): readonly AttemptRow[] =>
@@ -23,6 +24,7 @@ function plan(
     nowMs: 0,
     lagMs: 0,
     replicas,
+    blocked: [],
   })
   return Object.fromEntries(claims.map((claim) => [claim.replica, claim.count]))
 }
@@ -69,12 +71,12 @@ describe('who asks for work', () => {
     },
     {
       name: 'a suspect replica gets nothing',
-      claims: plan(9, [0], { rows: { pulse: { lastMs: -3_000, firstLook: null, lastLook: null, askedMs: null } } }),
+      claims: plan(9, [0], { rows: { pulse: heard(-3_000) } }),
       is: {},
     },
     {
       name: 'one ms before suspect it does',
-      claims: plan(9, [0], { rows: { pulse: { lastMs: -2_999, firstLook: null, lastLook: null, askedMs: null } } }),
+      claims: plan(9, [0], { rows: { pulse: heard(-2_999) } }),
       is: { 'p/0': 1 },
     },
     {

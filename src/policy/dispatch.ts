@@ -5,6 +5,7 @@ import type { PoolSpec } from '../model/pool.ts'
 import type { AttemptRow, PoolRow, ReplicaRow } from '../model/rows.ts'
 import type { Lease } from '../model/task.ts'
 import { isSilent } from './health/pulse.ts'
+import { thawLimit } from './hold.ts'
 import { isCanary } from './pool-hold.ts'
 
 /** How much running time may wait in a replica's own queue, ms: enough to hide a round trip, too little to be missed elsewhere. */
@@ -35,7 +36,13 @@ export function planClaims(
   pool: PoolRow,
   spec: PoolSpec,
   candidates: readonly Candidate[],
-  view: { readonly nowMs: number; readonly lagMs: number; readonly replicas: readonly ReplicaRow[] },
+  view: {
+    readonly nowMs: number
+    readonly lagMs: number
+    readonly replicas: readonly ReplicaRow[]
+    /** Dependencies that are down: tasks that need one are not asked for. */
+    readonly blocked: readonly string[]
+  },
 ): readonly Claim[] {
   const { nowMs, lagMs } = view
   if (pool.depth.queued === 0 || pool.notReady !== null || pool.hold?.cause === 'operator') return []
@@ -48,14 +55,16 @@ export function planClaims(
   const ordered = allowed.toSorted((a, b) => a.attempts.length - b.attempts.length)
   const alone = canaryOnly ? 1 : emptied(pool)
   const hasSibling = usable.length > 1
+  const room = roomLeft(pool, spec, candidates, nowMs)
+  const ahead = Number.isFinite(room) ? 0 : prefetch(pool)
   const wants = ordered.map(({ attempts }, at) => {
     if (at < alone) return attempts.length === 0 ? 1 : 0
-    return Math.max(0, spec.concurrency + prefetch(pool) - attempts.length)
+    return Math.max(0, spec.concurrency + ahead - attempts.length)
   })
   const places = ordered.map(({ attempts }, at) =>
     Math.min(wants[at] ?? 0, Math.max(0, spec.concurrency - attempts.length)),
   )
-  const counts = share(pool.depth.queued, places, wants)
+  const counts = share(pool.depth.queued, room, places, wants)
   const claims: Claim[] = []
   ordered.forEach(({ row, attempts }, at) => {
     const count = counts[at] ?? 0
@@ -67,6 +76,7 @@ export function planClaims(
       count,
       idle: attempts.length === 0,
       hasSibling,
+      blocked: view.blocked,
       leaseUntilMs: nowMs + spec.leaseMs,
     })
   })
@@ -75,6 +85,14 @@ export function planClaims(
 
 function canary(row: ReplicaRow, replicas: readonly ReplicaRow[]): boolean {
   return isCanary({ replica: row, siblings: replicas.filter((other) => other.name !== row.name) })
+}
+
+/** How many more attempts the pool may begin while it is let back in after a hold; Infinity otherwise. */
+function roomLeft(pool: PoolRow, spec: PoolSpec, candidates: readonly Candidate[], nowMs: number): number {
+  const ready = candidates.filter(({ row }) => row.phase.kind === 'ready').length
+  const limit = thawLimit(pool, ready * spec.concurrency, nowMs)
+  if (limit === null) return Number.POSITIVE_INFINITY
+  return Math.max(0, limit - candidates.reduce((sum, { attempts }) => sum + attempts.length, 0))
 }
 
 function prefetch(pool: PoolRow): number {
@@ -93,11 +111,12 @@ function emptied(pool: PoolRow): number {
 /**
  * Shares `queued` tasks: free places one by one, then the prefetch evenly. One
  * place more than tasks is asked: a task avoids at most one replica, and that
- * may be the first in line.
+ * may be the first in line. Never more than there is room for.
  */
-function share(queued: number, places: readonly number[], wants: readonly number[]): readonly number[] {
+function share(queued: number, room: number, places: readonly number[], wants: readonly number[]): readonly number[] {
   const counts = places.map(() => 0)
-  let left = fill(counts, places, queued + 1) - 1
+  const asked = Math.min(queued + 1, room)
+  let left = fill(counts, places, asked) - 1
   while (left > 0) {
     const open = counts.filter((count, at) => count < (wants[at] ?? 0)).length
     if (open === 0) return counts
@@ -142,10 +161,12 @@ export function begin(
       countedAttempts: lease.countedAttempts,
       lostReplicas: lease.lostReplicas,
       deadlineMs: lease.deadlineMs,
+      needs: lease.needs,
       dispatchedMs: nowMs,
       phase: { kind: 'sent' },
       progressMs: nowMs,
       calls: [],
+      failedOn: null,
       inDoubt: [],
     },
     effect: { kind: 'dispatch', replica, incarnation, lease, leaseMs: spec.leaseMs },

@@ -3,9 +3,9 @@ import { recovery } from '../../test/fixtures/specs.ts'
 import type { Strike } from '../model/change.ts'
 import { escalate, recentStrikes } from './escalate.ts'
 
-const soft = (atMs: number): Strike => ({ atMs, incidentId: 'i', minSlot: 0, taskId: null })
-const hard = (atMs: number): Strike => ({ atMs, incidentId: 'i', minSlot: 2, taskId: null })
-const at = (atMs: number, needsHard = false) => ({ atMs, incidentId: 'i', taskId: null, needsHard })
+const soft = (atMs: number): Strike => ({ atMs, incidentId: 'i', minSlot: 0, taskId: null, dependency: null })
+const hard = (atMs: number): Strike => ({ atMs, incidentId: 'i', minSlot: 2, taskId: null, dependency: null })
+const at = (atMs: number, needsHard = false) => ({ atMs, incidentId: 'i', taskId: null, dependency: null, needsHard })
 
 describe('the ladder', () => {
   test.each([

@@ -37,6 +37,7 @@ export function escalate(
     readonly atMs: number
     readonly incidentId: string
     readonly taskId: string | null
+    readonly dependency: string | null
     readonly needsHard: boolean
   },
   recovery: RecoverySpec,
@@ -44,6 +45,12 @@ export function escalate(
   const recent = recentStrikes(before, fault.atMs, recovery)
   const minSlot = fault.needsHard ? recovery.soft : 0
   const slot = slotOf(recent, minSlot)
-  const strike = { atMs: fault.atMs, incidentId: fault.incidentId, minSlot, taskId: fault.taskId }
+  const strike = {
+    atMs: fault.atMs,
+    incidentId: fault.incidentId,
+    minSlot,
+    taskId: fault.taskId,
+    dependency: fault.dependency,
+  }
   return { strikes: [...recent, strike], rung: rungOf(slot, recovery), strike: slot + 1 }
 }

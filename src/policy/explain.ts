@@ -5,7 +5,7 @@ import type { TaskView } from '../model/task.ts'
 
 /** The paragraph an engineer would write: verdict, evidence, what was done, what happens next. */
 export function explainIncident(incident: Incident, nowMs: number): Explanation {
-  const subject = incident.replica ?? (incident.taskId === null ? `pool ${incident.pool}` : `task ${incident.taskId}`)
+  const subject = subjectOf(incident)
   const { kind, culprit, evidence } = incident.fault
   const seen = evidence.length === 0 ? '' : ` Seen: ${evidence.join('; ')}.`
   const done = incident.actions.map((action) => `${action.kind.replace('_', ' ')} (${action.status})`)
@@ -13,6 +13,13 @@ export function explainIncident(incident: Incident, nowMs: number): Explanation 
   const noticed = `${span(incident.detectedMs - incident.firstSignMs)} after its first sign`
   const text = `${subject}: ${kind.replaceAll('_', ' ')}, ${blame(culprit)}; noticed ${noticed}, ${span(nowMs - incident.detectedMs)} ago.${seen}${actions} ${whatNext(incident)}`
   return { subject, culprit, text }
+}
+
+/** Whom an incident is about, in words. */
+export function subjectOf({ replica, taskId, dependency, pool }: Incident): string {
+  if (replica !== null) return replica
+  if (taskId !== null) return `task ${taskId}`
+  return dependency === null ? `pool ${pool}` : `dependency ${dependency}`
 }
 
 function whatNext(incident: Incident): string {

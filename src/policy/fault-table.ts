@@ -8,22 +8,29 @@ export interface FaultRow {
   readonly needsHard: boolean
   /** A process that does not listen is not asked to end: SIGKILL at once. */
   readonly graceless: boolean
+  /** It works still, only badly: what it has in hand may finish before it goes. */
+  readonly drainsFirst: boolean
   /** How the attempts it ends are written. */
   readonly outcome: AttemptOutcome
 }
 
 export const faultTable: Readonly<Record<FaultKind, FaultRow>> = {
-  crashed: { needsHard: true, graceless: true, outcome: 'crashed' },
-  exited: { needsHard: true, graceless: true, outcome: 'crashed' },
-  out_of_memory: { needsHard: true, graceless: true, outcome: 'crashed' },
-  start_failed: { needsHard: true, graceless: false, outcome: 'returned' },
-  unresponsive: { needsHard: true, graceless: true, outcome: 'unresponsive' },
-  protocol_violation: { needsHard: true, graceless: true, outcome: 'protocol_violation' },
-  stalled: { needsHard: false, graceless: false, outcome: 'stalled' },
-  poison: { needsHard: false, graceless: false, outcome: 'crashed' },
-  defective_agent: { needsHard: false, graceless: false, outcome: 'returned' },
-  supervisor_paused: { needsHard: false, graceless: false, outcome: 'returned' },
-  operator: { needsHard: false, graceless: false, outcome: 'returned' },
+  crashed: { needsHard: true, graceless: true, drainsFirst: false, outcome: 'crashed' },
+  exited: { needsHard: true, graceless: true, drainsFirst: false, outcome: 'crashed' },
+  out_of_memory: { needsHard: true, graceless: true, drainsFirst: false, outcome: 'crashed' },
+  start_failed: { needsHard: true, graceless: false, drainsFirst: false, outcome: 'returned' },
+  unresponsive: { needsHard: true, graceless: true, drainsFirst: false, outcome: 'unresponsive' },
+  protocol_violation: { needsHard: true, graceless: true, drainsFirst: false, outcome: 'protocol_violation' },
+  stalled: { needsHard: false, graceless: false, drainsFirst: false, outcome: 'stalled' },
+  task_failed: { needsHard: false, graceless: false, drainsFirst: false, outcome: 'failed' },
+  llm_unavailable: { needsHard: true, graceless: false, drainsFirst: true, outcome: 'returned' },
+  database_unavailable: { needsHard: true, graceless: false, drainsFirst: true, outcome: 'returned' },
+  tool_unavailable: { needsHard: true, graceless: false, drainsFirst: true, outcome: 'returned' },
+  dependency_unavailable: { needsHard: true, graceless: false, drainsFirst: true, outcome: 'returned' },
+  poison: { needsHard: false, graceless: false, drainsFirst: false, outcome: 'crashed' },
+  defective_agent: { needsHard: false, graceless: false, drainsFirst: false, outcome: 'returned' },
+  supervisor_paused: { needsHard: false, graceless: false, drainsFirst: false, outcome: 'returned' },
+  operator: { needsHard: false, graceless: false, drainsFirst: false, outcome: 'returned' },
 }
 
 /** How loudly people are told of an action (R9). */

@@ -1,5 +1,6 @@
 import type { AttemptRow, ProbeState, ReplicaRow } from '../model/rows.ts'
 import { Draft, type Outcome, type View } from './outcome.ts'
+import { heard } from './rows.ts'
 
 /**
  * The supervisor itself was away for `missedMs` (R11): everybody gets that time
@@ -22,7 +23,7 @@ function forgiveReplica(row: ReplicaRow, missedMs: number, nowMs: number): Repli
     ...row,
     phase: phase.kind === 'starting' ? { ...phase, startBeforeMs: phase.startBeforeMs + missedMs } : phase,
     // Never into the future: that would be blindness for as long.
-    pulse: { lastMs: Math.min(nowMs, row.pulse.lastMs + missedMs), firstLook: null, lastLook: null, askedMs: null },
+    pulse: { ...heard(Math.min(nowMs, row.pulse.lastMs + missedMs)), heardMs: row.pulse.heardMs },
     judgement: null,
     liveness: forgiveProbe(row.liveness, missedMs),
     readiness: forgiveProbe(row.readiness, missedMs),

@@ -14,8 +14,10 @@ export function openIncident(fault: Fault, nowMs: number, subject: string): Inci
     pool: fault.pool,
     replica: fault.replica,
     taskId: fault.taskId,
+    dependency: fault.dependency,
     status: 'open',
     fault: { kind: fault.kind, culprit: fault.culprit, evidence: fault.evidence },
+    verdict: null,
     firstSignMs: fault.firstSignMs,
     detectedMs: nowMs,
     recoveredMs: null,
@@ -46,7 +48,7 @@ export function act(incident: Incident, action: Omit<ActionRecord, 'status' | 'e
   const actions = [...incident.actions, { ...action, status: 'decided', endedMs: null } as const].slice(
     -limits.timelineLength,
   )
-  const target = action.replica ?? action.taskId ?? incident.pool
+  const target = action.replica ?? action.taskId ?? incident.pool ?? incident.dependency ?? 'this node'
   return note({ ...incident, actions }, 'action', action.atMs, `${action.kind} of ${target}: ${action.reason}`)
 }
 

@@ -4,6 +4,7 @@ import type { AttemptObservation, CallStart, ReplicaObservation } from '../model
 import type { PoolSpec } from '../model/pool.ts'
 import type { AttemptRow, ReplicaRow } from '../model/rows.ts'
 import { answered } from './health/probe.ts'
+import { heard } from './rows.ts'
 
 /** Folds what changes a replica's clocks and nothing else. Everything is evidence of life except what others say about it. */
 export function foldReplica(row: ReplicaRow, observation: ReplicaObservation, spec: PoolSpec): ReplicaRow {
@@ -11,13 +12,13 @@ export function foldReplica(row: ReplicaRow, observation: ReplicaObservation, sp
     case 'pulse':
       return {
         ...row,
-        pulse: { lastMs: observation.atMs, firstLook: null, lastLook: null, askedMs: null },
+        pulse: heard(observation.atMs),
         judgement: null,
       }
     case 'pong': {
       const alive: ReplicaRow = {
         ...row,
-        pulse: { lastMs: observation.atMs, firstLook: null, lastLook: null, askedMs: null },
+        pulse: heard(observation.atMs),
         judgement: null,
       }
       if (row.liveness.asked?.id !== observation.ping) return alive
@@ -52,7 +53,10 @@ export function foldAttempt(attempt: AttemptRow, observation: AttemptObservation
         ? { ...attempt, phase: { kind: 'running', sinceMs: atMs }, progressMs: atMs }
         : attempt
     case 'progress':
+    case 'user_turn':
       return { ...attempt, progressMs: atMs }
+    case 'model_called':
+      return observation.usage.failure === null ? { ...attempt, progressMs: atMs } : attempt
     case 'call_started':
       return withCall(attempt, observation.start, atMs, spec)
     case 'call_ended':
@@ -60,7 +64,10 @@ export function foldAttempt(attempt: AttemptRow, observation: AttemptObservation
         ...attempt,
         progressMs: atMs,
         calls: attempt.calls.filter((call) => call.call !== observation.call),
+        failedOn: failedOn(attempt, observation),
       }
+    case 'compacted':
+    case 'compact_failed':
     case 'done':
     case 'failed':
     case 'reset_ok':
@@ -70,6 +77,16 @@ export function foldAttempt(attempt: AttemptRow, observation: AttemptObservation
     default:
       return assertNever(observation)
   }
+}
+
+/** Whom the last call that failed used; a call that succeeds since clears it. */
+function failedOn(
+  attempt: AttemptRow,
+  { call, ok, error }: AttemptObservation & { readonly kind: 'call_ended' },
+): string | null {
+  if (ok) return null
+  const dependency = attempt.calls.find((open) => open.call === call)?.dependency ?? null
+  return error?.dependency ?? dependency ?? attempt.failedOn
 }
 
 function withCall(attempt: AttemptRow, start: CallStart, atMs: number, spec: PoolSpec): AttemptRow {

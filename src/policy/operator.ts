@@ -138,6 +138,7 @@ function recordAction(draft: Draft, view: View, request: OperatorRequest, kind: 
     replica: replica.name,
     incarnation: replica.incarnation,
     taskId: null,
+    dependency: null,
     firstSignMs: nowMs,
     evidence: [`asked for by ${reason}`],
   }

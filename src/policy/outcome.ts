@@ -4,7 +4,8 @@ import type { Notice } from '../model/event.ts'
 import type { IncidentId, ReplicaName, TaskId } from '../model/ids.ts'
 import type { Incident } from '../model/incident.ts'
 import type { PoolSpec } from '../model/pool.ts'
-import type { AttemptRow, PoolRow, ReplicaRow } from '../model/rows.ts'
+import type { AttemptRow, DependencyRow, PoolRow, ReplicaRow } from '../model/rows.ts'
+import type { Dependencies } from './hold.ts'
 
 /** What one transaction carries, and what follows from it once it is durable. */
 export interface Decision {
@@ -23,6 +24,7 @@ export interface Outcome {
   readonly attempts: AttemptRow[]
   readonly ended: TaskId[]
   readonly pool: PoolRow | null
+  readonly dependencies: DependencyRow[]
   readonly incidents: Incident[]
   readonly decisions: Decision[]
 }
@@ -41,6 +43,8 @@ export interface View {
   readonly incidents: ReadonlyMap<IncidentId, Incident>
   /** The other replicas of the pool. */
   readonly siblings: readonly ReplicaRow[]
+  /** What replicas share, with the breakers that guard it. */
+  readonly dependencies: Dependencies
   /** The supervisor's own recent delay: every threshold is stretched by it. */
   readonly lagMs: number
   readonly shuttingDown: boolean
@@ -48,8 +52,8 @@ export interface View {
 
 /** The same view with another version of the row. Field by field: a view may have getters, which a spread would lose. */
 export function withReplica(view: View, replica: ReplicaRow): View {
-  const { nowMs, spec, pool, attempts, incident, incidents, siblings, lagMs, shuttingDown } = view
-  return { nowMs, spec, pool, replica, attempts, incident, incidents, siblings, lagMs, shuttingDown }
+  const { nowMs, spec, pool, attempts, incident, incidents, siblings, dependencies, lagMs, shuttingDown } = view
+  return { nowMs, spec, pool, replica, attempts, incident, incidents, siblings, dependencies, lagMs, shuttingDown }
 }
 
 /** Collects one outcome; lives inside one call of a policy function. */
@@ -59,6 +63,7 @@ export class Draft {
   readonly attempts = new Map<TaskId, AttemptRow>()
   readonly ended: TaskId[] = []
   pool: PoolRow | null = null
+  readonly dependencies = new Map<string, DependencyRow>()
   readonly incidents = new Map<string, Incident>()
   private changes: Change[] = []
   private effects: Effect[] = []
@@ -80,6 +85,10 @@ export class Draft {
   endAttempt(taskId: TaskId): void {
     this.attempts.delete(taskId)
     this.ended.push(taskId)
+  }
+
+  setDependency(row: DependencyRow): void {
+    this.dependencies.set(row.spec.name, row)
   }
 
   setIncident(incident: Incident): void {
@@ -108,6 +117,7 @@ export class Draft {
       attempts: [...this.attempts.values()],
       ended: this.ended,
       pool: this.pool,
+      dependencies: [...this.dependencies.values()],
       incidents: [...this.incidents.values()],
       decisions: something ? [decision] : [],
     }

@@ -22,6 +22,7 @@ export function holdPool(draft: Draft, view: View, reason: string): void {
     replica: null,
     incarnation: null,
     taskId: null,
+    dependency: null,
     firstSignMs: pool.marks[0]?.atMs ?? nowMs,
     evidence: [reason],
   }

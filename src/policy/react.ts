@@ -1,14 +1,18 @@
 import { assertNever } from '../model/assert.ts'
 import type { ErrorInfo } from '../model/errors.ts'
 import type { FaultKind } from '../model/fault.ts'
+import { limits } from '../model/limits.ts'
 import type { AttemptObservation, ReplicaObservation } from '../model/observation.ts'
-import type { AttemptRow, Ending, ReplicaRow } from '../model/rows.ts'
+import type { AttemptRow, Ending, FailureMark, ReplicaRow } from '../model/rows.ts'
 import { askToReset, endAttempt, finishReturning, revokeAttempt } from './attempts.ts'
+import { isDown } from './breaker.ts'
+import { anyDependency, dependencyOf } from './evidence.ts'
+import { holdingDependency } from './hold.ts'
 import { recover, settle } from './incident.ts'
 import { Draft, type Outcome, type View } from './outcome.ts'
 import { resumePool } from './pool-hold.ts'
 import { afterGone, noticePhase, onFault, type Sign } from './recover.ts'
-import { newProbe, recordOf } from './rows.ts'
+import { heard, newProbe, recordOf } from './rows.ts'
 
 /** Uncounted returns of one task after which its next lost lease holds it for a person (R8). */
 const returnsBeforeHold = 5
@@ -20,6 +24,10 @@ export function onAttempt(view: View, attempt: AttemptRow, observation: AttemptO
   switch (observation.kind) {
     case 'started':
     case 'progress':
+    case 'model_called':
+    case 'user_turn':
+    case 'compacted':
+    case 'compact_failed':
       return null
     case 'call_started':
       return journalStart(attempt, observation)
@@ -146,18 +154,31 @@ function complete(
   return draft.finish()
 }
 
+/** `run()` rejected. Nothing is done about it by itself; but while what it needs is down it is nobody's fault (R2). */
 function fail(view: View, attempt: AttemptRow, error: ErrorInfo): Outcome {
+  const { pool, spec, nowMs } = view
   const draft = new Draft()
-  const ending: Ending = {
-    outcome: 'failed',
-    counted: true,
-    lost: false,
-    error,
-    evidence: [`run() failed: ${error.message}`],
-    finish: null,
-  }
+  const dependency = dependencyOf(attempt, error)
+  const excused = isExcused(view, dependency)
+  const evidence = [`run() failed: ${error.message}`, ...(excused ? ['what it needs is down: not counted'] : [])]
+  const ending: Ending = { outcome: 'failed', counted: !excused, lost: false, error, evidence, finish: null }
   endAttempt(draft, view, attempt, ending)
+  if (dependency === null) return draft.finish()
+  const mark: FailureMark = {
+    ...{ atMs: nowMs, kind: 'task_failed', replica: attempt.replica, taskId: attempt.taskId, dependency },
+    ...{ counted: !excused, lost: false },
+  }
+  const recent = pool.marks.filter((old) => nowMs - old.atMs < spec.recovery.strikePeriodMs)
+  draft.pool = { ...(draft.pool ?? pool), marks: [...recent, mark].slice(-limits.failureMarks) }
   return draft.finish()
+}
+
+/** Whether a failure with this evidence falls to a dependency that is down. */
+function isExcused(view: View, dependency: string | null): boolean {
+  const holding = holdingDependency(view.spec, view.dependencies)
+  if (dependency === null || dependency === anyDependency) return holding !== null
+  const named = view.dependencies.get(dependency)
+  return named === undefined ? holding !== null : isDown(named)
 }
 
 /** The host has let go: the soft restart has worked, or a cancelled attempt is over. */
@@ -166,9 +187,9 @@ function letGo(view: View, attempt: AttemptRow): Outcome | null {
   const { nowMs, incident, replica, spec } = view
   const draft = new Draft()
   finishReturning(draft, view, attempt)
-  const softRestart =
-    attempt.phase.ending.outcome === 'stalled' && incident?.status === 'open' && replica.phase.kind === 'ready'
-  if (softRestart && incident !== null) {
+  const last = incident?.actions.at(-1)
+  const softRestart = last?.kind === 'soft_restart' && last.status === 'decided' && last.taskId === attempt.taskId
+  if (incident?.status === 'open' && softRestart && replica.phase.kind === 'ready') {
     const recovered = recover(
       incident,
       nowMs,
@@ -223,15 +244,10 @@ export function onReplica(view: View, observation: ReplicaObservation): Outcome 
     case 'setup_failed': {
       if (replica.phase.kind !== 'starting') return null
       const what = observation.kind === 'spawn_failed' ? 'the process could not be started' : 'setup() failed'
-      return onFault(
-        view,
-        startFailed(
-          view,
-          `${what}: ${observation.error.message}`,
-          observation.error,
-          observation.kind === 'spawn_failed',
-        ),
-      )
+      const { error } = observation
+      const notSpawned = observation.kind === 'spawn_failed'
+      const sign = startFailed(view, `${what}: ${error.message}`, error, notSpawned)
+      return onFault(view, notSpawned && isOfTheNode(error) ? { ...sign, nodeRefused: error.message } : sign)
     }
     case 'stack':
       return replica.judgement === null ? null : condemn(view, observation.frames)
@@ -264,7 +280,8 @@ function becomeReady(view: View, observation: ReplicaObservation & { readonly ki
     ...replica,
     phase: { kind: 'ready', sinceMs: nowMs },
     resettable: observation.resettable,
-    pulse: { lastMs: nowMs, firstLook: null, lastLook: null, askedMs: null },
+    compactable: observation.compactable,
+    pulse: heard(nowMs),
     liveness: newProbe(spec.health.liveness, nowMs),
     readiness:
       observation.checks.length === 0
@@ -286,6 +303,11 @@ function becomeReady(view: View, observation: ReplicaObservation & { readonly ki
   if (wasFailingToStart) draft.pool = { ...view.pool, failedStarts: 0 }
   if (wasFailingToStart && view.pool.hold?.cause === 'defective_agent') resumePool(draft, view, `${row.name} started`)
   return draft.finish()
+}
+
+/** The machine has no more processes, memory or files to give: no build and no agent is at fault (F11). */
+function isOfTheNode({ code, message }: ErrorInfo): boolean {
+  return /^E(AGAIN|NOMEM|MFILE|NFILE|NOSPC)$/.test(code ?? '') || /\bE(AGAIN|NOMEM|MFILE|NFILE|NOSPC)\b/.test(message)
 }
 
 export function startFailed(view: View, evidence: string, error: ErrorInfo | null, isGone: boolean): Sign {

@@ -1,12 +1,14 @@
 import type { ErrorInfo } from '../model/errors.ts'
 import type { ActionKind, Fault, FaultKind, Rung } from '../model/fault.ts'
-import type { Incident } from '../model/incident.ts'
+import type { Incident, Verdict } from '../model/incident.ts'
 import { limits } from '../model/limits.ts'
-import type { AttemptRow, Ending, FailureMark, PoolRow, ReplicaRow } from '../model/rows.ts'
-import { askToReset, endAttempt, finishReturning, refundStrikes, revokeAttempt } from './attempts.ts'
-import { type Attribution, attribute } from './attribute.ts'
+import type { AttemptRow, DependencyRow, Ending, FailureMark, PoolRow, ReplicaRow } from '../model/rows.ts'
+import { askToReset, endAttempt, finishReturning, refundAttempts, refundStrikes, revokeAttempt } from './attempts.ts'
+import { attribute } from './attribute.ts'
 import { escalate } from './escalate.ts'
+import { anyDependency, dependencyOf } from './evidence.ts'
 import { faultTable, severityOf } from './fault-table.ts'
+import { holdingDependency } from './hold.ts'
 import { act, askForReview, close, incidentId, note, openIncident, reattribute, worsen } from './incident.ts'
 import { spawnTimeMs } from './intensity.ts'
 import { Draft, type Outcome, type View } from './outcome.ts'
@@ -28,13 +30,17 @@ export interface Sign {
   readonly gone: boolean
   /** A soft restart was tried on this very attempt and did not settle. */
   readonly needsHard: boolean
+  /** The machine refused what was asked of it, in its own words. */
+  readonly nodeRefused?: string
 }
 
 /** What was decided about a sign. */
-interface Verdict {
+interface Judgement {
   readonly sign: Sign
   readonly fault: Fault
-  readonly attribution: Attribution
+  readonly verdict: Verdict
+  /** Neither strikes nor attempts: the agent is not to blame, or nobody can tell while its pool is held. */
+  readonly excused: boolean
   readonly rung: Rung
   /** 0 where none was charged. */
   readonly strike: number
@@ -47,8 +53,8 @@ interface Verdict {
  */
 export function onFault(view: View, sign: Sign): Outcome {
   const draft = new Draft()
-  const verdict = judge(draft, view, sign)
-  const incident = record(draft, view, verdict)
+  const judged = judge(draft, view, sign)
+  const incident = record(draft, view, judged)
   const replica: ReplicaRow = {
     ...draft.replica(view.replica),
     incidentId: incident.id,
@@ -57,38 +63,56 @@ export function onFault(view: View, sign: Sign): Outcome {
   }
   draft.setReplica(replica)
   if (sign.gone) {
-    endAll(draft, view, verdict)
-    afterGone(draft, view, verdict.rung === 'quarantine' ? 'quarantine' : 'restart')
-  } else if (verdict.rung === 'soft_restart' && sign.attempt !== null) {
-    revokeAttempt(draft, sign.attempt, endingOf(sign, true, false), view.nowMs + view.spec.recovery.resetMs)
+    endAll(draft, view, judged)
+    afterGone(draft, view, judged.rung === 'quarantine' ? 'quarantine' : 'restart')
+  } else if (judged.rung === 'soft_restart' && sign.attempt !== null) {
+    const ending = endingOf(sign, !judged.excused, false)
+    revokeAttempt(draft, sign.attempt, ending, view.nowMs + view.spec.recovery.resetMs)
     askToReset(draft, view, sign.attempt, sign.evidence.at(-1) ?? sign.kind)
     draft.change({ kind: 'replica', record: recordOf(replica) })
-  } else if (sign.kind === 'stalled' && hasRunningSiblings(view, sign)) {
-    drainFirst(draft, view, verdict)
+  } else if (faultTable[sign.kind].drainsFirst || (sign.kind === 'stalled' && hasRunningSiblings(view, sign))) {
+    drainFirst(draft, view, judged)
   } else {
-    stop(draft, view, verdict)
+    stop(draft, view, judged)
   }
   return draft.finish()
 }
 
-function judge(draft: Draft, view: View, sign: Sign): Verdict {
+function judge(draft: Draft, view: View, sign: Sign): Judgement {
   const { nowMs, spec, replica } = view
   const row = faultTable[sign.kind]
-  const taskId = (sign.attempt ?? suspectOf(view))?.taskId ?? null
-  const mark: FailureMark = { atMs: nowMs, kind: sign.kind, replica: replica.name, taskId }
+  const suspect = sign.attempt ?? suspectOf(view)
+  const taskId = suspect?.taskId ?? null
+  const holding = holdingDependency(spec, view.dependencies)
+  const dependency = dependencyOf(suspect, sign.error)
+  const counts = holding === null && sign.kind !== 'start_failed' && taskId !== null
+  const mark: FailureMark = {
+    ...{ atMs: nowMs, kind: sign.kind, replica: replica.name, taskId, dependency },
+    ...{ counted: counts, lost: counts && row.needsHard },
+  }
   const marks = [...view.pool.marks.filter((old) => nowMs - old.atMs < spec.recovery.strikePeriodMs), mark].slice(
     -limits.failureMarks,
   )
-  const failedStarts = view.pool.failedStarts + (sign.kind === 'start_failed' ? 1 : 0)
+  const verdict = attribute(marks, mark, {
+    nowMs,
+    dependency: namedRow(view, dependency, holding),
+    nodeRefused: sign.nodeRefused ?? null,
+    lagMs: view.lagMs,
+  })
+  // An agent that could not reach what others reach has spoilt its tasks: they get their attempts back (R1).
+  if (verdict.culprit === 'agent' && dependency !== null)
+    refundAttempts(draft, view, (old) => old.replica === replica.name && old.dependency === dependency)
+  const blameless = verdict.culprit === 'dependency' || verdict.culprit === 'node'
+  const failedStarts = view.pool.failedStarts + (sign.kind === 'start_failed' && !blameless ? 1 : 0)
   draft.pool = { ...view.pool, marks, failedStarts }
-  const attribution = attribute(marks, mark)
   const fault: Fault = {
     kind: sign.kind,
-    culprit: attribution.culprit,
+    culprit: verdict.culprit,
     pool: spec.name,
     replica: replica.name,
     incarnation: replica.incarnation,
     taskId,
+    dependency: dependency === anyDependency ? null : dependency,
     firstSignMs: sign.firstSignMs,
     evidence: sign.evidence,
   }
@@ -96,14 +120,23 @@ function judge(draft: Draft, view: View, sign: Sign): Verdict {
     holdPool(draft, view, `${failedStarts} starts in a row failed: the agent may be defective`)
   const needsHard = row.needsHard || sign.needsHard
   const held = (draft.pool.hold?.cause ?? null) === 'defective_agent'
-  if (attribution.culprit === 'task' || held) {
+  // A hold makes every verdict doubtful: what is broken is mended, and nobody is charged for it (R2).
+  const excused = blameless || holding !== null
+  if (verdict.culprit === 'task' || held || excused) {
     const rung = needsHard ? 'hard_restart' : 'soft_restart'
-    return { sign, fault, attribution, rung, strike: 0, action: sign.gone ? 'replace' : rung }
+    return { sign, fault, verdict, excused, rung, strike: 0, action: sign.gone ? 'replace' : rung }
   }
   const id = view.incident?.id ?? incidentId(replica.name, nowMs)
-  const charged = escalate(replica.strikes, { atMs: nowMs, incidentId: id, taskId, needsHard }, spec.recovery)
+  const charge = { atMs: nowMs, incidentId: id, taskId, dependency, needsHard }
+  const charged = escalate(replica.strikes, charge, spec.recovery)
   draft.setReplica({ ...replica, strikes: charged.strikes })
-  return { sign, fault, attribution, rung: charged.rung, strike: charged.strike, action: charged.rung }
+  return { sign, fault, verdict, excused, rung: charged.rung, strike: charged.strike, action: charged.rung }
+}
+
+/** The dependency whose witnesses are heard: the one that is named; where only the words are those of one, the one that holds the pool. */
+function namedRow(view: View, dependency: string | null, holding: DependencyRow | null): DependencyRow | null {
+  if (dependency === null) return null
+  return dependency === anyDependency ? holding : (view.dependencies.get(dependency) ?? null)
 }
 
 /** The first attempt in the order of dispatch: the one that was surely under way. */
@@ -112,9 +145,9 @@ function suspectOf(view: View): AttemptRow | null {
 }
 
 /** Opens, continues or follows up the replica's incident, with the verdict and the action in it. */
-function record(draft: Draft, view: View, verdict: Verdict): Incident {
+function record(draft: Draft, view: View, judged: Judgement): Incident {
   const { nowMs, replica } = view
-  const { fault, attribution, action, strike } = verdict
+  const { fault, verdict, action, strike } = judged
   let before = view.incident
   if (before !== null && before.status === 'probation' && before.fault.kind !== fault.kind) {
     const closed = close(before, nowMs, `another fault followed in the probation: ${fault.kind}`)
@@ -123,10 +156,10 @@ function record(draft: Draft, view: View, verdict: Verdict): Incident {
     draft.notice({ kind: 'incident', incident: closed, severity: 'info', change: 'closed', atMs: nowMs })
     before = null
   }
-  const reason = `${fault.kind}, culprit ${attribution.culprit}: ${attribution.because}`
+  const reason = `${fault.kind}, culprit ${verdict.culprit}: ${verdict.because}`
   const opened = before === null ? openIncident(fault, nowMs, replica.name) : worsen(before, fault)
-  const judged = note(opened, 'verdict', nowMs, reason)
-  const acted = act(judged, {
+  const noted = note({ ...opened, verdict }, 'verdict', nowMs, reason)
+  const acted = act(noted, {
     kind: action,
     atMs: nowMs,
     replica: replica.name,
@@ -135,7 +168,7 @@ function record(draft: Draft, view: View, verdict: Verdict): Incident {
     strike,
     reason,
   })
-  const quarantined = verdict.rung === 'quarantine'
+  const quarantined = judged.rung === 'quarantine'
   const incident = quarantined ? askForReview(acted, nowMs, 'quarantined: a person must look and release it') : acted
   draft.setIncident(incident)
   draft.change({ kind: 'incident', incident })
@@ -143,13 +176,13 @@ function record(draft: Draft, view: View, verdict: Verdict): Incident {
     {
       kind: 'incident',
       incident,
-      severity: severityOf(verdict.rung),
+      severity: severityOf(judged.rung),
       change: before === null ? 'opened' : 'changed',
       atMs: nowMs,
     },
     {
       kind: 'action',
-      pool: fault.pool,
+      pool: view.spec.name,
       replica: replica.name,
       taskId: fault.taskId,
       action,
@@ -159,17 +192,17 @@ function record(draft: Draft, view: View, verdict: Verdict): Incident {
       atMs: nowMs,
     },
   )
-  if (attribution.culprit === 'task' && fault.taskId !== null) blameTask(draft, view, fault.taskId, attribution)
+  if (verdict.culprit === 'task' && fault.taskId !== null) blameTask(draft, view, fault.taskId, verdict)
   return incident
 }
 
 /** The culprit is now known to be the task: what it was charged for elsewhere is refunded, in rows and records (R1). */
-function blameTask(draft: Draft, view: View, taskId: string, attribution: Attribution): void {
+function blameTask(draft: Draft, view: View, taskId: string, verdict: Verdict): void {
   for (const row of [view.replica, ...view.siblings]) refundStrikes(draft, row, taskId)
   for (const open of view.incidents.values()) {
     const incident = draft.incidents.get(open.id) ?? open
     if (incident.pool !== view.spec.name || incident.taskId !== taskId || incident.fault.culprit === 'task') continue
-    const blamed = reattribute(incident, attribution, view.nowMs)
+    const blamed = reattribute(incident, verdict, view.nowMs)
     draft.setIncident(blamed)
     draft.change({ kind: 'incident', incident: blamed })
   }
@@ -192,13 +225,13 @@ function endingOf(sign: Sign, counted: boolean, lost: boolean): Ending {
  * first `concurrency` in order, since a SIGKILL leaves no time for a `started`
  * frame; the prefetched rest goes back as if it had never left.
  */
-function endings(view: View, sign: Sign): ReadonlyMap<string, Ending> {
+function endings(view: View, { sign, excused }: Judgement): ReadonlyMap<string, Ending> {
   const open = view.attempts.filter((attempt) => attempt.phase.kind !== 'returning')
   const guilty =
     sign.attempt === null
       ? open.slice(0, view.spec.concurrency)
       : open.filter((attempt) => attempt.taskId === sign.attempt?.taskId)
-  const counts = sign.kind !== 'start_failed'
+  const counts = sign.kind !== 'start_failed' && !excused
   return new Map(
     open.map((attempt) => [
       attempt.taskId,
@@ -207,8 +240,8 @@ function endings(view: View, sign: Sign): ReadonlyMap<string, Ending> {
   )
 }
 
-function endAll(draft: Draft, view: View, verdict: Verdict): void {
-  const written = endings(view, verdict.sign)
+function endAll(draft: Draft, view: View, judged: Judgement): void {
+  const written = endings(view, judged)
   for (const attempt of view.attempts) {
     const ending = written.get(attempt.taskId)
     if (ending === undefined) finishReturning(draft, view, attempt)
@@ -221,30 +254,30 @@ function hasRunningSiblings(view: View, sign: Sign): boolean {
 }
 
 /** A hard restart for one attempt's fault first lets its siblings finish (product.md, section 3). */
-function drainFirst(draft: Draft, view: View, verdict: Verdict): void {
+function drainFirst(draft: Draft, view: View, judged: Judgement): void {
   const { nowMs, spec } = view
-  const { sign } = verdict
+  const { sign, excused } = judged
   const untilMs = nowMs + spec.recovery.drainMs
   if (sign.attempt !== null && sign.attempt.phase.kind !== 'returning') {
-    revokeAttempt(draft, sign.attempt, endingOf(sign, true, true), untilMs)
+    revokeAttempt(draft, sign.attempt, endingOf(sign, !excused, !excused), untilMs)
     askToReset(draft, view, sign.attempt, sign.evidence.at(-1) ?? sign.kind)
   }
-  const after = verdict.rung === 'quarantine' ? 'quarantine' : 'restart'
+  const after = judged.rung === 'quarantine' ? 'quarantine' : 'restart'
   const row: ReplicaRow = { ...draft.replica(view.replica), phase: { kind: 'draining', untilMs, after } }
   draft.setReplica(row)
   draft.change({ kind: 'replica', record: recordOf(row) })
   noticePhase(draft, row, nowMs)
 }
 
-function stop(draft: Draft, view: View, verdict: Verdict): void {
-  const { sign } = verdict
+function stop(draft: Draft, view: View, judged: Judgement): void {
+  const { sign } = judged
   const graceMs = faultTable[sign.kind].graceless ? 0 : view.spec.recovery.graceMs
-  const written = endings(view, sign)
+  const written = endings(view, judged)
   for (const attempt of view.attempts) {
     const ending = written.get(attempt.taskId)
     if (ending !== undefined) revokeAttempt(draft, attempt, ending, Number.POSITIVE_INFINITY)
   }
-  terminate(draft, view, graceMs, verdict.rung === 'quarantine' ? 'quarantine' : 'restart')
+  terminate(draft, view, graceMs, judged.rung === 'quarantine' ? 'quarantine' : 'restart')
 }
 
 /** Tells the process to end. Its attempts must be returning by now; they end with the exit. */

@@ -2,7 +2,7 @@ import type { PoolRecord, ReplicaRecord } from '../model/change.ts'
 import { replicaName } from '../model/ids.ts'
 import type { PoolSpec } from '../model/pool.ts'
 import type { ProbeSpec } from '../model/probe.ts'
-import type { PoolRow, ProbeState, ReplicaRow } from '../model/rows.ts'
+import type { PoolRow, ProbeState, PulseClock, ReplicaRow } from '../model/rows.ts'
 
 export function newReplica(spec: PoolSpec, index: number, nowMs: number): ReplicaRow {
   return {
@@ -14,7 +14,8 @@ export function newReplica(spec: PoolSpec, index: number, nowMs: number): Replic
     pid: null,
     startTicks: null,
     resettable: false,
-    pulse: { lastMs: nowMs, firstLook: null, lastLook: null, askedMs: null },
+    compactable: false,
+    pulse: heard(nowMs),
     liveness: newProbe(spec.health.liveness, nowMs),
     readiness: newProbe(spec.health.readiness, nowMs),
     checks: {},
@@ -28,6 +29,11 @@ export function newReplica(spec: PoolSpec, index: number, nowMs: number): Replic
     renewedMs: nowMs,
     lastDoneMs: null,
   }
+}
+
+/** A sign of life: whatever was seen of a silence before it is over. */
+export function heard(atMs: number): PulseClock {
+  return { lastMs: atMs, heardMs: atMs, firstLook: null, lastLook: null, askedMs: null }
 }
 
 export function newProbe(spec: ProbeSpec, nowMs: number): ProbeState {
@@ -46,6 +52,7 @@ export function newPool(spec: PoolSpec): PoolRow {
     failedStarts: 0,
     taskMs: Number.POSITIVE_INFINITY,
     notReady: null,
+    thaw: null,
     paced: false,
   }
 }

@@ -78,7 +78,12 @@ function returned(lease: InheritedLease, nowMs: number): Decision {
         counted: false,
         lostReplica: null,
         error: null,
-        previous: { attempt: lease.attempt, outcome: 'returned', evidence: ['the supervisor was restarted'] },
+        previous: {
+          attempt: lease.attempt,
+          outcome: 'returned',
+          evidence: ['the supervisor was restarted'],
+          doNot: [],
+        },
         next,
       },
     ],

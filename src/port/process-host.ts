@@ -3,7 +3,7 @@ import type { Effect } from '../model/effect.ts'
 import type { ReplicaName } from '../model/ids.ts'
 
 /** The effects a process host carries out. */
-export type HostEffect = Exclude<Effect, { readonly kind: 'answer' }>
+export type HostEffect = Exclude<Effect, { readonly kind: 'answer' | 'probe' }>
 
 export interface LogLine {
   readonly atMs: number

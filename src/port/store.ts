@@ -3,6 +3,7 @@ import type { IncidentId, PoolName, ReplicaName, TaskId } from '../model/ids.ts'
 import type { Incident, IncidentStatus } from '../model/incident.ts'
 import type { Inheritance, InheritedLease } from '../model/inheritance.ts'
 import type { Json } from '../model/json.ts'
+import type { OutboxPage } from '../model/notification.ts'
 import type { NewTask, SubmitOutcome, TaskStatus, TaskView } from '../model/task.ts'
 
 export type { Inheritance, InheritedLease }
@@ -82,6 +83,8 @@ export interface Store {
   /** Newest first. */
   incidents(query: IncidentQuery): Promise<Page<Incident>>
   audit(limit: number): Promise<readonly AuditRow[]>
+  /** What waits for one notifier, at most `limit` rows. Never more than `limits.outboxRows` over all of them. */
+  outbox(notifier: string, limit: number): Promise<OutboxPage>
   /** Of every pool that has a task which is not final. */
   depths(): Promise<Readonly<Record<PoolName, QueueDepth>>>
 

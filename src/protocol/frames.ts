@@ -1,6 +1,6 @@
 import type { ErrorInfo } from '../model/errors.ts'
 import type { Json } from '../model/json.ts'
-import type { CallKind } from '../model/observation.ts'
+import type { CallKind, ModelFailure, ResultPrint } from '../model/observation.ts'
 import type { CheckResult } from '../model/probe.ts'
 import type { JournalStep, PreviousAttempt, RepeatWord } from '../model/task.ts'
 
@@ -14,7 +14,13 @@ export const protocolVersion = 1
 export type AgentFrame =
   | { readonly type: 'hello'; readonly protocol: number; readonly client: string }
   /** `setup` is done. `checks` are the names the agent can be asked for; `resettable` when a soft restart makes sense. */
-  | { readonly type: 'ready'; readonly checks: readonly string[]; readonly resettable: boolean }
+  | {
+      readonly type: 'ready'
+      readonly checks: readonly string[]
+      readonly resettable: boolean
+      /** The agent can be asked to compact an attempt's context. Absent: false. */
+      readonly compactable?: boolean
+    }
   | { readonly type: 'setup_failed'; readonly error: ErrorInfo }
   /** From the main loop; `lagMs` is how late it came. */
   | { readonly type: 'pulse'; readonly lagMs: number }
@@ -38,6 +44,8 @@ export type AgentFrame =
       /** It asks again until something changes: repeating it is no loop. */
       readonly poll?: boolean
       readonly args?: { readonly hash: string; readonly length: number; readonly text: string }
+      /** The configured dependency it uses. */
+      readonly dependency?: string
     }
   | {
       readonly type: 'call_ended'
@@ -48,7 +56,28 @@ export type AgentFrame =
       /** Only of a journaled call that succeeded. */
       readonly result?: Json
       readonly error?: ErrorInfo
+      /** Of a tool: of its result, or of its error's name and message. */
+      readonly print?: ResultPrint
     }
+  | {
+      readonly type: 'model_called'
+      readonly task: string
+      readonly fence: number
+      readonly provider?: string
+      readonly model?: string
+      readonly promptTokens?: number
+      readonly completionTokens?: number
+      readonly usd?: number
+      readonly windowTokens?: number
+      readonly textHash?: string
+      readonly textLength?: number
+      readonly toolCalls?: number
+      readonly failure?: ModelFailure
+    }
+  /** A real person spoke inside a long conversation. */
+  | { readonly type: 'user_turn'; readonly task: string; readonly fence: number }
+  | { readonly type: 'compacted'; readonly task: string; readonly fence: number; readonly tokens?: number }
+  | { readonly type: 'compact_failed'; readonly task: string; readonly fence: number; readonly error: ErrorInfo }
   | { readonly type: 'done'; readonly task: string; readonly fence: number; readonly output: Json }
   | { readonly type: 'failed'; readonly task: string; readonly fence: number; readonly error: ErrorInfo }
   | { readonly type: 'reset_ok'; readonly task: string; readonly fence: number }
@@ -111,6 +140,23 @@ export type SupervisorFrame =
       readonly leaseMs: number
       readonly task: string
       readonly fence: number
+      readonly reason: string
+    }
+  /** A hint for the attempt; it may read it or not. */
+  | {
+      readonly type: 'nudge'
+      readonly leaseMs: number
+      readonly task: string
+      readonly fence: number
+      readonly text: string
+    }
+  /** Make the attempt's context smaller; answer `compacted` or `compact_failed`. The supervisor waits `timeoutMs` for it. */
+  | {
+      readonly type: 'compact'
+      readonly leaseMs: number
+      readonly task: string
+      readonly fence: number
+      readonly timeoutMs: number
       readonly reason: string
     }
   | { readonly type: 'lease'; readonly leaseMs: number }

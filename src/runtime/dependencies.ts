@@ -1,84 +1,133 @@
-import type { NodeObservation } from '../model/observation.ts'
-import type { CheckResult, DependencySpec } from '../model/probe.ts'
-import type { PoolRow, ProbeState } from '../model/rows.ts'
+import type { DependencyRecord } from '../model/change.ts'
+import type { AttemptObservation, NodeObservation } from '../model/observation.ts'
+import type { DependencySpec } from '../model/probe.ts'
+import type { AttemptRow, DependencyRow } from '../model/rows.ts'
 import type { DependencyView } from '../model/snapshot.ts'
-import { answered } from '../policy/health/probe.ts'
-import { Draft, type Outcome } from '../policy/outcome.ts'
-import { newProbe } from '../policy/rows.ts'
+import { isDown, newDependency, reasonOf, restored } from '../policy/breaker.ts'
+import {
+  type DependencyOutcome,
+  decideDependency,
+  onChecked,
+  onSighting,
+  suspect,
+  type DependencyView as View,
+} from '../policy/dependency.ts'
+import { anyDependency, sightingOf } from '../policy/evidence.ts'
+import type { Outcome } from '../policy/outcome.ts'
+import { onBack, onDown, type PoolView } from '../policy/pool-turn.ts'
 import type { Tables } from './tables.ts'
 
-export interface DependencyRow {
-  readonly spec: DependencySpec
-  readonly state: ProbeState
-  readonly last: { readonly result: CheckResult; readonly latencyMs: number; readonly atMs: number } | null
+/** Takes an outcome over at once: the next one is decided on what it made of the rows. */
+type Take = (outcome: Outcome) => void
+
+/** What replicas share: one row each in the tables, and when each next has something to decide. */
+export class Dependencies {
+  private readonly tables: Tables
+  private readonly take: Take
+  private readonly wakesMs = new Map<string, number>()
+
+  constructor(tables: Tables, take: Take) {
+    this.tables = tables
+    this.take = take
+  }
+
+  /** Call once, before the first turn. */
+  begin(specs: readonly DependencySpec[], left: readonly DependencyRecord[], nowMs: number): void {
+    for (const spec of specs) {
+      const record = left.find(({ dependency }) => dependency === spec.name)
+      const row = newDependency(spec, nowMs)
+      this.tables.dependencies.set(spec.name, record === undefined ? row : restored(row, record, nowMs))
+    }
+    for (const row of this.tables.dependencies.values()) if (isDown(row)) this.turned('opened', row, null, nowMs)
+  }
+
+  checked({ dependency, result, latencyMs, atMs }: Extract<NodeObservation, { kind: 'dependency_checked' }>): void {
+    const row = this.tables.dependencies.get(dependency)
+    if (row !== undefined) this.follow(row, onChecked(this.view(row, atMs), result, latencyMs), atMs)
+  }
+
+  /** What an attempt's news says about what it uses. Before anybody is judged by it. */
+  sighted(observation: AttemptObservation, attempt: AttemptRow, nowMs: number): void {
+    const seen = sightingOf(observation, attempt)
+    if (seen === null) return
+    if (seen.dependency !== anyDependency) {
+      const row = this.tables.dependencies.get(seen.dependency)
+      if (row === undefined) return
+      const { replica, taskId } = attempt
+      return this.follow(row, onSighting(this.view(row, nowMs), { replica, taskId, ok: seen.ok, atMs: nowMs }), nowMs)
+    }
+    for (const name of [...(this.tables.specs.get(attempt.pool)?.dependsOn ?? []), ...attempt.needs]) {
+      const row = this.tables.dependencies.get(name)
+      if (row === undefined || isDown(row)) continue
+      this.take(suspect(this.view(row, nowMs)))
+      this.wakesMs.set(name, Number.NEGATIVE_INFINITY)
+    }
+  }
+
+  decide(nowMs: number, lagMs: number): void {
+    for (const name of this.tables.dependencies.keys()) {
+      while ((this.wakesMs.get(name) ?? Number.NEGATIVE_INFINITY) <= nowMs) {
+        const row = this.tables.dependencies.get(name)
+        if (row === undefined) break
+        const decided = decideDependency(this.view(row, nowMs), lagMs)
+        this.wakesMs.set(name, decided.wakeAtMs)
+        if (decided.outcome === null) break
+        this.follow(row, decided, nowMs)
+      }
+    }
+  }
+
+  get wakeAtMs(): number {
+    return Math.min(Number.POSITIVE_INFINITY, ...this.wakesMs.values())
+  }
+
+  /** The outage or return that an outcome brings reaches every pool in the same turn. */
+  private follow(before: DependencyRow, { outcome, turn }: DependencyOutcome, nowMs: number): void {
+    const { name } = before.spec
+    this.take(outcome)
+    this.wakesMs.set(name, Number.NEGATIVE_INFINITY)
+    const row = this.tables.dependencies.get(name)
+    if (turn !== null && row !== undefined) this.turned(turn, row, before, nowMs)
+  }
+
+  private turned(turn: 'opened' | 'closed', row: DependencyRow, before: DependencyRow | null, nowMs: number): void {
+    const { tables } = this
+    const held = new Map(tables.dependencies)
+    if (before !== null) held.set(row.spec.name, before)
+    for (const [name, pool] of tables.pools) {
+      const spec = tables.specs.get(name)
+      if (spec === undefined) continue
+      const replicas = tables.replicasOf(name)
+      const view: PoolView = {
+        ...{ nowMs, spec, pool, replicas, incidents: tables.incidents, dependencies: tables.dependencies },
+        attempts: replicas.flatMap((replica) => tables.attemptsOf(replica.name)),
+      }
+      this.take(turn === 'opened' ? onDown(view, row) : onBack(view, row, held))
+      tables.dirtyPools.add(name)
+    }
+  }
+
+  private view(row: DependencyRow, nowMs: number): View {
+    return { nowMs, row, incidents: this.tables.incidents, poolNames: dependents(this.tables, row.spec.name) }
+  }
 }
 
-/** Shared dependencies, checked once for the node. A failed critical one gates dispatch; it restarts nobody. */
-export class Dependencies {
-  readonly rows = new Map<string, DependencyRow>()
+function dependents(tables: Tables, name: string): readonly string[] {
+  return [...tables.specs.values()].filter((pool) => pool.dependsOn.includes(name)).map((pool) => pool.name)
+}
 
-  constructor(specs: readonly DependencySpec[], nowMs: number) {
-    for (const spec of specs) this.rows.set(spec.name, { spec, state: newProbe(spec.probe, nowMs), last: null })
-  }
-
-  checked(
-    observation: Extract<NodeObservation, { readonly kind: 'dependency_checked' }>,
-    tables: Tables,
-  ): readonly Outcome[] {
-    const row = this.rows.get(observation.dependency)
-    if (row === undefined) return []
-    const { result, latencyMs, atMs } = observation
-    const state = answered(row.state, result.ok, row.spec.probe, atMs)
-    this.rows.set(row.spec.name, { ...row, state, last: { result, latencyMs, atMs } })
-    const draft = new Draft()
-    if (state.verdict !== row.state.verdict)
-      draft.notice({ kind: 'dependency', dependency: row.spec.name, result, atMs })
-    const outcomes = [draft.finish()]
-    for (const pool of tables.pools.values()) {
-      const gated = this.gate(pool, tables, atMs)
-      if (gated !== null) outcomes.push(gated)
-    }
-    return outcomes
-  }
-
-  /** Why a pool may not be given work, or null. */
-  reasonFor(dependsOn: readonly string[]): string | null {
-    for (const name of dependsOn) {
-      const row = this.rows.get(name)
-      if (row === undefined || row.state.verdict !== 'failed') continue
-      if (!row.spec.critical && row.spec.role !== 'model_provider') continue
-      const why = row.last === null || row.last.result.ok ? 'no answer' : row.last.result.reason
-      return `${row.spec.role === 'model_provider' ? 'model provider' : 'dependency'} ${name}: ${why}`
-    }
-    return null
-  }
-
-  views(tables: Tables): readonly DependencyView[] {
-    return [...this.rows.values()].map(({ spec, state, last }) => ({
-      name: spec.name,
-      role: spec.role,
-      critical: spec.critical,
-      up: state.verdict === 'unknown' ? null : state.verdict === 'ok',
-      reason: last === null || last.result.ok ? null : last.result.reason,
-      checkedMs: last?.atMs ?? null,
-      latencyMs: last?.latencyMs ?? null,
-      pools: [...tables.specs.values()].filter((pool) => pool.dependsOn.includes(spec.name)).map((pool) => pool.name),
-    }))
-  }
-
-  private gate(pool: PoolRow, tables: Tables, atMs: number): Outcome | null {
-    const notReady = this.reasonFor(tables.specs.get(pool.name)?.dependsOn ?? [])
-    if (notReady === pool.notReady) return null
-    const draft = new Draft()
-    draft.pool = { ...pool, notReady }
-    if ((notReady === null) !== (pool.notReady === null)) {
-      const text =
-        notReady === null
-          ? 'ready again'
-          : `not ready: ${notReady}; running tasks go on, none is started, nobody is restarted`
-      draft.notice({ kind: 'pool', pool: pool.name, text, atMs })
-    }
-    tables.dirtyPools.add(pool.name)
-    return draft.finish()
-  }
+/** As doors see them. */
+export function dependencyViews(tables: Tables): readonly DependencyView[] {
+  return [...tables.dependencies.values()].map((row) => ({
+    name: row.spec.name,
+    role: row.spec.role,
+    critical: row.spec.critical,
+    up: isDown(row) ? false : row.last === null ? null : row.check.verdict !== 'failed',
+    breaker: row.breaker.kind,
+    sinceMs: row.breaker.sinceMs,
+    reason: isDown(row) || row.last?.result.ok === false ? reasonOf(row) : null,
+    checkedMs: row.last?.atMs ?? null,
+    latencyMs: row.last?.latencyMs ?? null,
+    pools: dependents(tables, row.spec.name),
+  }))
 }

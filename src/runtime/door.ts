@@ -12,7 +12,7 @@ import type { NodeDoor, Submission } from '../port/node.ts'
 import type { ProcessHost } from '../port/process-host.ts'
 import type { Random } from '../port/random.ts'
 import type { ResolveOutcome, RetryOutcome, Store } from '../port/store.ts'
-import type { Dependencies } from './dependencies.ts'
+import { dependencyViews } from './dependencies.ts'
 import type { EventLog } from './events.ts'
 import { gauges } from './gauges.ts'
 import type { PauseWatch } from './pause.ts'
@@ -32,10 +32,11 @@ export interface DoorParts {
   readonly host: ProcessHost
   readonly meter: Meter
   readonly events: EventLog
-  readonly dependencies: Dependencies
   readonly tick: Tick
   readonly pause: PauseWatch
   readonly startedMs: number
+  /** Notifiers that are not reached, in words. */
+  readonly unreached: () => readonly string[]
 }
 
 export interface Door extends NodeDoor {
@@ -44,7 +45,7 @@ export interface Door extends NodeDoor {
 }
 
 export function createDoor(parts: DoorParts): Door {
-  const { tables, clock, store, events, dependencies, host, pause, tick } = parts
+  const { tables, clock, store, events, host, pause, tick } = parts
   const operators = new Operators(parts)
   return {
     submit: (pool, tasks) => submit(parts, pool, tasks),
@@ -62,11 +63,11 @@ export function createDoor(parts: DoorParts): Door {
       lastSweepMs: tick.lastSweepMs,
       lagMs: pause.lagMs(clock.nowMs()),
       shuttingDown: tables.shuttingDown,
-      blindSpots: host.blindSpots,
+      blindSpots: [...host.blindSpots, ...parts.unreached()],
     }),
-    pools: () => poolViews(tables, dependencies, clock.nowMs(), pause.lagMs(clock.nowMs())),
+    pools: () => poolViews(tables, clock.nowMs(), pause.lagMs(clock.nowMs())),
     replicas: () => replicaViews(tables, clock.nowMs()),
-    dependencies: () => dependencies.views(tables),
+    dependencies: () => dependencyViews(tables),
     health: (kind, scope) => health(kind, scope, stateOf(parts)),
     logs: (replica) => host.logs(replica),
     incident: (id) => store.incident(id),
@@ -81,11 +82,10 @@ export function createDoor(parts: DoorParts): Door {
   }
 }
 
-function stateOf({ tables, dependencies, clock, pause, tick }: DoorParts): NodeState {
+function stateOf({ tables, clock, pause, tick }: DoorParts): NodeState {
   const nowMs = clock.nowMs()
   return {
     tables,
-    dependencies,
     nowMs,
     lagMs: pause.lagMs(nowMs),
     sweepAgeMs: nowMs - tick.lastSweepMs,

@@ -61,6 +61,18 @@ export const metrics = [
   { name: 'prunella_dependency_up', kind: 'gauge', help: '1 when the last check succeeded.', labels: ['dependency'] },
   { name: 'prunella_hold', kind: 'gauge', help: '1 while the pool is held.', labels: ['pool'] },
   {
+    name: 'prunella_notifications_total',
+    kind: 'counter',
+    help: 'Tries to notify, by outcome: sent, retried, rejected, given_up.',
+    labels: ['kind', 'outcome'],
+  },
+  {
+    name: 'prunella_notifications_waiting',
+    kind: 'gauge',
+    help: 'Notifications in the outbox that wait for the notifier.',
+    labels: ['notifier'],
+  },
+  {
     name: 'prunella_supervisor_lag_seconds',
     kind: 'gauge',
     help: 'Worst delay of the control loop in the last ten seconds.',

@@ -3,20 +3,35 @@ import type { Clock } from '../port/clock.ts'
 import type { Inbox } from '../port/inbox.ts'
 import type { Prober } from '../port/prober.ts'
 
-/** Asks one dependency, again and again, until aborted. What it means is decided elsewhere. */
-export async function probeLoop(
-  dependency: DependencySpec,
+export interface Probing {
+  /** Asks a dependency once; the answer comes through the inbox. One question at a time: another one is dropped. */
+  ask(dependency: string): void
+  /** No answer arrives any more. */
+  stop(): void
+}
+
+/** Carries out `probe`. When to ask and what an answer means is decided elsewhere. */
+export function createProbing(
+  specs: readonly DependencySpec[],
   parts: { readonly clock: Clock; readonly inbox: Inbox; readonly prober: Prober },
-  signal: AbortSignal,
-): Promise<void> {
+): Probing {
   const { clock, inbox, prober } = parts
-  await clock.sleepUntil(clock.nowMs() + dependency.probe.initialDelayMs, signal)
-  while (!signal.aborted) {
+  const over = new AbortController()
+  const asking = new Set<string>()
+  async function check(spec: DependencySpec): Promise<void> {
+    asking.add(spec.name)
     const startedMs = clock.nowMs()
-    const result = await prober.check(dependency, signal)
-    if (signal.aborted) return
+    const result = await prober.check(spec, over.signal)
+    asking.delete(spec.name)
+    if (over.signal.aborted) return
     const atMs = clock.nowMs()
-    inbox.push({ kind: 'dependency_checked', dependency: dependency.name, result, latencyMs: atMs - startedMs, atMs })
-    await clock.sleepUntil(startedMs + dependency.probe.periodMs, signal)
+    inbox.push({ kind: 'dependency_checked', dependency: spec.name, result, latencyMs: atMs - startedMs, atMs })
+  }
+  return {
+    ask(name) {
+      const spec = specs.find((candidate) => candidate.name === name)
+      if (spec !== undefined && !asking.has(name) && !over.signal.aborted) void check(spec)
+    },
+    stop: () => over.abort(),
   }
 }

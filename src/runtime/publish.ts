@@ -44,7 +44,6 @@ export class Publisher {
         return
       }
       case 'dependency':
-        this.meter.gauge('prunella_dependency_up', { dependency: notice.dependency }, notice.result.ok ? 1 : 0)
         if (!notice.result.ok)
           this.log.warn(
             { dependency: notice.dependency },
@@ -66,7 +65,7 @@ export class Publisher {
   ): void {
     const { kind, culprit } = incident.fault
     if (change === 'opened') {
-      this.meter.count('prunella_incidents_total', { pool: incident.pool, fault: kind, culprit })
+      this.meter.count('prunella_incidents_total', { pool: incident.pool ?? '', fault: kind, culprit })
       this.meter.observe(
         'prunella_detection_seconds',
         { fault: kind },
@@ -80,7 +79,7 @@ export class Publisher {
         Math.max(0, incident.recoveredMs - incident.detectedMs) / 1000,
       )
     }
-    const subject = incident.replica ?? incident.taskId ?? incident.pool
+    const subject = incident.replica ?? incident.taskId ?? incident.dependency ?? incident.pool
     const last = incident.timeline.at(-1)?.text ?? ''
     const seen = change === 'opened' || change === 'changed' ? `${incident.fault.evidence.join('; ')}; ` : ''
     this.say(

@@ -1,23 +1,27 @@
 import type { ResolvedConfig } from '../model/config.ts'
 import type { Inheritance } from '../model/inheritance.ts'
 import { limits } from '../model/limits.ts'
+import type { Redact } from '../model/redact.ts'
+import type { Decision } from '../policy/outcome.ts'
 import { takeOver } from '../policy/takeover.ts'
 import type { Clock } from '../port/clock.ts'
 import type { Log } from '../port/log.ts'
 import type { Meter } from '../port/meter.ts'
 import type { NodeDoor } from '../port/node.ts'
+import type { Notifier } from '../port/notifier.ts'
 import type { Prober } from '../port/prober.ts'
 import type { ProcessHost } from '../port/process-host.ts'
 import type { Random } from '../port/random.ts'
 import type { Store } from '../port/store.ts'
-import { Dependencies } from './dependencies.ts'
 import { createDoor } from './door.ts'
 import { EventLog } from './events.ts'
 import type { TickInbox } from './inbox.ts'
+import { Courier } from './notifying.ts'
 import { PauseWatch } from './pause.ts'
-import { probeLoop } from './probing.ts'
+import { createProbing } from './probing.ts'
 import { Publisher } from './publish.ts'
 import { Tables } from './tables.ts'
+import { Teller } from './telling.ts'
 import { Tick, type TickParts } from './tick.ts'
 
 /** How often old rows are deleted, and how the loop looks at its own punctuality, ms. */
@@ -32,6 +36,10 @@ export interface SupervisorParts {
   readonly store: Store
   readonly host: ProcessHost
   readonly prober: Prober
+  /** One for each entry of `config.notify`. */
+  readonly notifiers: readonly Notifier[]
+  /** What leaves in a notification goes through it. */
+  readonly redact: Redact
   readonly meter: Meter
   readonly log: Log
   /** Which facts belong to the process we mean; the simulator plants a bug here. Default: same incarnation. */
@@ -44,6 +52,8 @@ export interface Supervisor {
   start(inheritance: Inheritance): Promise<void>
   /** One turn; returns when the next is due without news, clock ms. */
   tick(): Promise<number>
+  /** Sends what is in the outbox, until aborted. Part of `run`. */
+  notify(signal: AbortSignal): Promise<void>
   /** Turns until aborted, with the loops that feed it. */
   run(signal: AbortSignal): Promise<void>
   /** Stops claiming, lets running tasks finish until `deadlineMs` (clock), hands the rest back. */
@@ -58,9 +68,14 @@ export function createSupervisor(parts: SupervisorParts): Supervisor {
   const tables = new Tables(config.pools)
   const events = new EventLog(parts.random.id('e'))
   const pause = new PauseWatch(startedMs)
-  const dependencies = new Dependencies(config.dependencies, startedMs)
+  const probing = createProbing(config.dependencies, parts)
   const publisher = new Publisher(events, parts.meter, log)
   const isCurrent = parts.isCurrent ?? ((observation, incarnation) => observation.incarnation === incarnation)
+  const owners = new Map(config.pools.flatMap(({ name, owner }) => (owner === null ? [] : [[name, owner] as const])))
+  const teller = new Teller(config.notify, { owners, redact: parts.redact }, () => {
+    for (const courier of couriers) courier.ring()
+  })
+  const couriers = parts.notifiers.map((notifier) => new Courier(notifier, { ...parts, teller }))
   const tick: Tick = new Tick({
     tables,
     inbox,
@@ -68,14 +83,19 @@ export function createSupervisor(parts: SupervisorParts): Supervisor {
     store,
     pause,
     publisher,
-    dependencies,
+    teller,
     isCurrent,
     execute(effect) {
       if (effect.kind === 'answer') door.answer(effect.request, effect.answer)
+      else if (effect.kind === 'probe') probing.ask(effect.dependency)
       else host.apply(effect)
     },
   })
-  const door = createDoor({ ...parts, tables, events, dependencies, tick, pause, startedMs })
+  const notify = async (signal: AbortSignal): Promise<void> => {
+    await Promise.all(couriers.map((courier) => courier.run(signal)))
+  }
+  const unreached = () => couriers.flatMap((courier) => courier.complaint ?? [])
+  const door = createDoor({ ...parts, tables, events, tick, pause, startedMs, unreached })
   return {
     door,
     async start(inheritance) {
@@ -83,19 +103,18 @@ export function createSupervisor(parts: SupervisorParts): Supervisor {
       if (orphans.killed > 0)
         log.warn({ killed: orphans.killed, remaining: orphans.remaining }, 'killed what a dead supervisor left behind')
       const taken = takeOver(config.pools, inheritance, clock.nowMs())
-      for (const pool of taken.pools) tables.pools.set(pool.name, pool)
-      for (const row of taken.replicas) tables.setReplica(row)
-      for (const incident of taken.incidents) tables.incidents.set(incident.id, incident)
-      for (const [name, depth] of Object.entries(await store.depths())) {
-        const pool = tables.pools.get(name)
-        if (pool !== undefined) tables.pools.set(name, { ...pool, depth })
-      }
-      for (const name of tables.pools.keys()) tables.dirtyPools.add(name)
-      tick.adopt(taken.decisions)
+      tables.takeOver(taken, await store.depths())
+      teller.restore(inheritance.told)
+      tick.dependencies.begin(config.dependencies, inheritance.dependencies, clock.nowMs())
+      tick.adopt([...taken.decisions, onlyThese(parts.notifiers)])
       pause.expect(clock.nowMs())
     },
     tick: () => tick.run(),
-    run: (signal) => run(parts, tick, pause, signal),
+    notify,
+    async run(signal) {
+      await run(parts, tick, pause, notify, signal)
+      probing.stop()
+    },
     shutDown(deadlineMs) {
       inbox.push({ kind: 'shutdown', atMs: clock.nowMs(), deadlineMs })
     },
@@ -108,13 +127,21 @@ export function createSupervisor(parts: SupervisorParts): Supervisor {
   }
 }
 
-async function run(parts: SupervisorParts, tick: Tick, pause: PauseWatch, signal: AbortSignal): Promise<void> {
-  const { clock, inbox, config } = parts
-  const feeders = [
-    samplePauses(parts, pause, signal),
-    prune(parts, signal),
-    ...config.dependencies.map((dependency) => probeLoop(dependency, parts, signal)),
-  ]
+/** What waits for a notifier that the configuration no longer names goes: nobody would ever send it. */
+function onlyThese(notifiers: readonly Notifier[]): Decision {
+  const write = { do: 'keep_only', notifiers: notifiers.map(({ name }) => name) } as const
+  return { changes: [{ kind: 'outbox', write }], effects: [], refused: [], notices: [] }
+}
+
+async function run(
+  parts: SupervisorParts,
+  tick: Tick,
+  pause: PauseWatch,
+  notify: Supervisor['notify'],
+  signal: AbortSignal,
+): Promise<void> {
+  const { clock, inbox } = parts
+  const feeders = [samplePauses(parts, pause, signal), prune(parts, signal), notify(signal)]
   let wake: AbortController | null = null
   inbox.onArrival(() => wake?.abort())
   while (!signal.aborted) {

@@ -1,8 +1,11 @@
+import type { QueueDepth } from '../model/change.ts'
 import type { IncidentId, PoolName, ReplicaName, TaskId } from '../model/ids.ts'
 import type { Incident } from '../model/incident.ts'
 import type { PoolSpec } from '../model/pool.ts'
-import type { AttemptRow, PoolRow, ReplicaRow } from '../model/rows.ts'
+import type { AttemptRow, DependencyRow, PoolRow, ReplicaRow } from '../model/rows.ts'
+import type { Dependencies } from '../policy/hold.ts'
 import type { Outcome, View } from '../policy/outcome.ts'
+import type { TakenOver } from '../policy/takeover.ts'
 
 const noAttempts: readonly AttemptRow[] = []
 
@@ -12,6 +15,7 @@ export class Tables {
   readonly pools = new Map<PoolName, PoolRow>()
   readonly replicas = new Map<ReplicaName, ReplicaRow>()
   readonly incidents = new Map<IncidentId, Incident>()
+  readonly dependencies = new Map<string, DependencyRow>()
   private readonly members = new Map<PoolName, Map<ReplicaName, ReplicaRow>>()
   private readonly hands = new Map<ReplicaName, Map<TaskId, AttemptRow>>()
   private readonly holders = new Map<TaskId, ReplicaName>()
@@ -24,6 +28,14 @@ export class Tables {
   constructor(specs: readonly PoolSpec[]) {
     this.specs = new Map(specs.map((spec) => [spec.name, spec]))
     for (const spec of specs) this.members.set(spec.name, new Map())
+  }
+
+  /** What the supervisor before us left becomes ours. */
+  takeOver(left: TakenOver, depths: Readonly<Record<PoolName, QueueDepth>>): void {
+    for (const pool of left.pools) this.pools.set(pool.name, { ...pool, depth: depths[pool.name] ?? pool.depth })
+    for (const row of left.replicas) this.setReplica(row)
+    for (const incident of left.incidents) this.incidents.set(incident.id, incident)
+    for (const name of this.pools.keys()) this.dirtyPools.add(name)
   }
 
   attemptsOf(replica: ReplicaName): readonly AttemptRow[] {
@@ -102,6 +114,7 @@ export class Tables {
         this.dirtyPools.add(outcome.pool.name)
       this.pools.set(outcome.pool.name, outcome.pool)
     }
+    for (const row of outcome.dependencies) this.dependencies.set(row.spec.name, row)
     for (const incident of outcome.incidents) {
       if (incident.status === 'closed') this.incidents.delete(incident.id)
       else this.incidents.set(incident.id, incident)
@@ -150,6 +163,10 @@ class TableView implements View {
 
   get incidents(): ReadonlyMap<IncidentId, Incident> {
     return this.tables.incidents
+  }
+
+  get dependencies(): Dependencies {
+    return this.tables.dependencies
   }
 
   get siblings(): readonly ReplicaRow[] {

@@ -1,31 +1,31 @@
 import { assertNever } from '../model/assert.ts'
-import type { Claim, Committed } from '../model/change.ts'
+import type { Claim } from '../model/change.ts'
 import type { Effect } from '../model/effect.ts'
-import type { PoolName } from '../model/ids.ts'
+import type { PoolName, ReplicaName } from '../model/ids.ts'
 import type { AttemptObservation, NodeObservation, Observation, ReplicaObservation } from '../model/observation.ts'
 import type { ReplicaRow } from '../model/rows.ts'
 import { decideReplica } from '../policy/decide.ts'
-import { begin, planClaims } from '../policy/dispatch.ts'
 import { forgive } from '../policy/forgive.ts'
 import { isSilent } from '../policy/health/pulse.ts'
 import { foldAttempt, foldReplica } from '../policy/observe.ts'
 import { onCancel, onPoolCommand, onReplicaCommand, type PoolCommand, type ReplicaCommand } from '../policy/operator.ts'
 import type { Decision, Outcome } from '../policy/outcome.ts'
 import { onAttempt, onReplica } from '../policy/react.ts'
+import { onlyItself } from '../policy/recycle.ts'
 import { resetsAfterSilence } from '../policy/reset.ts'
 import { overdue, shutDown } from '../policy/shutdown.ts'
 import { decideSize } from '../policy/size.ts'
 import type { Clock } from '../port/clock.ts'
 import type { Store } from '../port/store.ts'
-import type { Dependencies } from './dependencies.ts'
+import { Dependencies } from './dependencies.ts'
+import { againMs, Dispatcher } from './dispatching.ts'
 import type { TickInbox } from './inbox.ts'
 import type { PauseWatch } from './pause.ts'
 import type { Publisher } from './publish.ts'
 import type { Tables } from './tables.ts'
+import type { Teller } from './telling.ts'
 import { Writer } from './writer.ts'
 
-/** How soon an unwritten decision, or a pool whose tasks avoid the free replicas, is tried again, ms. */
-const againMs = 250
 /** How often waiting tasks are searched for passed deadlines, ms. */
 const reapMs = 1_000
 const overduePerReap = 1_000
@@ -39,7 +39,7 @@ export interface TickParts {
   readonly store: Store
   readonly pause: PauseWatch
   readonly publisher: Publisher
-  readonly dependencies: Dependencies
+  readonly teller: Teller
   readonly execute: (effect: Effect) => void
   readonly isCurrent: (observation: { readonly incarnation: number }, incarnation: number) => boolean
 }
@@ -56,14 +56,16 @@ export interface TickParts {
 export class Tick {
   private readonly parts: TickParts
   private readonly writer: Writer
-  private readonly dispatchable = new Set<PoolName>()
-  private redispatchAtMs = Number.POSITIVE_INFINITY
+  readonly dependencies: Dependencies
+  private readonly dispatcher: Dispatcher
   private reapAtMs: number
   lastSweepMs: number
 
   constructor(parts: TickParts) {
     this.parts = parts
     this.writer = new Writer({ ...parts, onStale: (taskId) => parts.tables.endAttempt(taskId) })
+    this.dispatcher = new Dispatcher(parts)
+    this.dependencies = new Dependencies(parts.tables, (outcome) => this.take(outcome))
     this.lastSweepMs = parts.clock.nowMs()
     this.reapAtMs = this.lastSweepMs
   }
@@ -113,7 +115,7 @@ export class Tick {
     publisher.publish({ kind: 'node', severity: 'warning', atMs: nowMs, text: 'the store works again' })
     this.observe({ kind: 'paused', missedMs: nowMs - sinceMs, atMs: nowMs }, nowMs)
     for (const name of tables.pools.keys()) tables.dirtyPools.add(name)
-    this.redispatchAtMs = nowMs
+    this.dispatcher.again(nowMs)
   }
 
   private keepAlive(row: ReplicaRow, nowMs: number): void {
@@ -124,29 +126,13 @@ export class Tick {
   }
 
   private async claimAndWrite(nowMs: number): Promise<void> {
-    this.wakePools(nowMs)
-    const claims = this.plan(nowMs)
+    const claims = this.dispatcher.plan(nowMs, this.lagMs(nowMs))
     if (claims.length > 0 || !this.writer.settled) await this.write(nowMs, claims)
   }
 
   private async write(nowMs: number, claims: readonly Claim[]): Promise<void> {
     const committed = await this.writer.write(nowMs, claims)
-    if (committed !== null) this.dispatch(committed, claims)
-  }
-
-  /** Pools whose scheduled tasks have come due, or whose tasks could not be placed last time. */
-  private wakePools(nowMs: number): void {
-    for (const pool of this.parts.tables.pools.values()) {
-      const due = pool.depth.nextDueMs !== null && pool.depth.nextDueMs <= nowMs
-      if (due)
-        this.parts.tables.pools.set(pool.name, {
-          ...pool,
-          depth: { ...pool.depth, queued: pool.depth.queued + 1, nextDueMs: null },
-        })
-      if (due || nowMs >= this.redispatchAtMs) this.dispatchable.add(pool.name)
-    }
-    // Without it a turn that claims nothing would be due again at once, for ever.
-    if (nowMs >= this.redispatchAtMs) this.redispatchAtMs = Number.POSITIVE_INFINITY
+    if (committed !== null) this.dispatcher.dispatch(committed, claims)
   }
 
   /** Nothing is decided and not yet durable. */
@@ -194,12 +180,26 @@ export class Tick {
       this.refuse(observation)
       return
     }
-    const outcome = onAttempt(tables.view(row, nowMs, this.lagMs(nowMs)), attempt, observation)
-    if (outcome !== null) this.take(outcome)
+    this.dependencies.sighted(observation, attempt, nowMs)
+    this.judge(row.name, observation, nowMs)
     const current = tables.attempt(observation.taskId)
     const spec = tables.specs.get(row.pool)
     if (current !== undefined && spec !== undefined) tables.setAttempt(foldAttempt(current, observation, spec))
     tables.wakesMs.set(row.name, Number.NEGATIVE_INFINITY)
+  }
+
+  /** By the rows as they are now: what was seen of a dependency may have changed them. */
+  private judge(name: ReplicaName, observation: AttemptObservation, nowMs: number): void {
+    const { tables } = this.parts
+    const row = tables.replicas.get(name)
+    const attempt = tables.attempt(observation.taskId)
+    if (row === undefined || attempt === undefined) return
+    const outcome = onAttempt(tables.view(row, nowMs, this.lagMs(nowMs)), attempt, observation)
+    if (outcome !== null) this.take(outcome)
+    const after = tables.replicas.get(name)
+    const alone =
+      after === undefined ? null : onlyItself(tables.view(after, nowMs, this.lagMs(nowMs)), observation, attempt)
+    if (alone !== null) this.take(alone)
   }
 
   /** A call of an attempt that is over: its agent waits for an answer, and the answer is no. */
@@ -212,7 +212,7 @@ export class Tick {
   }
 
   private observeNode(observation: NodeObservation, nowMs: number): void {
-    const { tables, dependencies } = this.parts
+    const { tables } = this.parts
     switch (observation.kind) {
       case 'work_arrived': {
         const pool = tables.pools.get(observation.pool)
@@ -221,11 +221,11 @@ export class Tick {
           ...pool,
           depth: { ...pool.depth, queued: pool.depth.queued + observation.count },
         })
-        this.dispatchable.add(pool.name)
+        this.dispatcher.mark(pool.name)
         return
       }
       case 'dependency_checked':
-        for (const outcome of dependencies.checked(observation, tables)) this.take(outcome)
+        this.dependencies.checked(observation)
         return
       case 'operator':
         this.operate(observation.request, nowMs)
@@ -281,6 +281,7 @@ export class Tick {
   private decide(nowMs: number): void {
     const { tables } = this.parts
     const lagMs = this.lagMs(nowMs)
+    this.dependencies.decide(nowMs, lagMs)
     for (const row of tables.replicas.values()) {
       if ((tables.wakesMs.get(row.name) ?? Number.NEGATIVE_INFINITY) <= nowMs) this.decideOne(row.name, nowMs, lagMs)
     }
@@ -310,30 +311,13 @@ export class Tick {
     const pool = tables.pools.get(name)
     const spec = tables.specs.get(name)
     if (pool === undefined || spec === undefined) return
-    this.dispatchable.add(name)
+    this.dispatcher.mark(name)
     if (tables.shuttingDown) return
     const outcome = decideSize(pool, spec, tables.replicasOf(name), (row) => tables.attemptsOf(row.name), nowMs)
     if (outcome !== null) this.take(outcome)
     // A place in recovery, or the canary, may have become free for one that waits.
     for (const row of tables.replicasOf(name))
       if (row.phase.kind === 'waiting' || row.phase.kind === 'draining') this.decideOne(row.name, nowMs, lagMs)
-  }
-
-  private plan(nowMs: number): readonly Claim[] {
-    const { tables } = this.parts
-    if (tables.shuttingDown) return []
-    const lagMs = this.lagMs(nowMs)
-    const claims: Claim[] = []
-    for (const name of this.dispatchable) {
-      const pool = tables.pools.get(name)
-      const spec = tables.specs.get(name)
-      if (pool === undefined || spec === undefined || pool.depth.queued === 0) continue
-      const replicas = tables.replicasOf(name)
-      const candidates = replicas.map((row) => ({ row, attempts: tables.attemptsOf(row.name) }))
-      claims.push(...planClaims(pool, spec, candidates, { nowMs, lagMs, replicas }))
-    }
-    this.dispatchable.clear()
-    return claims
   }
 
   private async reap(nowMs: number): Promise<void> {
@@ -348,48 +332,14 @@ export class Tick {
     }
   }
 
-  private dispatch(committed: Committed, claims: readonly Claim[]): void {
-    const { tables, clock, execute, publisher } = this.parts
-    const nowMs = clock.nowMs()
-    const asked = new Set(claims.map((claim) => claim.pool))
-    for (const [name, depth] of Object.entries(committed.depths)) {
-      const pool = tables.pools.get(name)
-      // Something came that nobody asked for: the next turn does.
-      if (depth.queued > (pool?.depth.queued ?? 0) && !asked.has(name)) this.redispatchAtMs = nowMs
-      if (pool !== undefined) tables.pools.set(name, { ...pool, depth })
-    }
-    claims.forEach((claim, at) => {
-      const leases = committed.leases[at] ?? []
-      const spec = tables.specs.get(claim.pool)
-      const pool = tables.pools.get(claim.pool)
-      if (spec === undefined || pool === undefined) return
-      for (const lease of leases) {
-        const { attempt, effect } = begin(lease, spec, nowMs)
-        tables.setAttempt(attempt)
-        execute(effect)
-        publisher.publish({ kind: 'task', taskId: lease.taskId, pool: lease.pool, status: 'leased', atMs: nowMs })
-      }
-      if (leases.length > 0) {
-        const before = tables.wakesMs.get(claim.replica) ?? Number.POSITIVE_INFINITY
-        const deadlines = leases.map((lease) => lease.deadlineMs ?? Number.POSITIVE_INFINITY)
-        tables.wakesMs.set(claim.replica, Math.min(before, nowMs + spec.leaseMs / 3, ...deadlines))
-      }
-      // What is queued may avoid this replica for now, or want one to itself.
-      if (leases.length < claim.count && pool.depth.queued > 0) this.redispatchAtMs = nowMs + againMs
-    })
-  }
-
   private lagMs(nowMs: number): number {
     return this.parts.pause.lagMs(nowMs)
   }
 
   private wakeAtMs(): number {
     const { tables } = this.parts
-    let wakeAtMs = Math.min(this.reapAtMs, this.redispatchAtMs)
+    let wakeAtMs = Math.min(this.reapAtMs, this.dispatcher.wakeAtMs, this.dependencies.wakeAtMs)
     for (const atMs of tables.wakesMs.values()) if (atMs < wakeAtMs) wakeAtMs = atMs
-    for (const pool of tables.pools.values()) {
-      if (pool.depth.nextDueMs !== null && pool.depth.nextDueMs < wakeAtMs) wakeAtMs = pool.depth.nextDueMs
-    }
     return this.storeFailingSinceMs === null ? wakeAtMs : this.lastSweepMs + againMs
   }
 }

@@ -2,8 +2,9 @@ import type { PoolName } from '../model/ids.ts'
 import type { HealthReport, ProbeKind } from '../model/probe.ts'
 import type { AttemptRow, PoolRow, ReplicaRow } from '../model/rows.ts'
 import type { PoolView, ReplicaView } from '../model/snapshot.ts'
+import { isDown, reasonOf } from '../policy/breaker.ts'
 import { type Health, poolHealth, replicaHealth, type SharedCheck, shared, worst } from '../policy/health/report.ts'
-import type { Dependencies } from './dependencies.ts'
+import { type Dependencies, holdingDependency } from '../policy/hold.ts'
 import type { Tables } from './tables.ts'
 
 /** What doors see: built when asked for, out of the rows as they are, and never changed afterwards. */
@@ -46,16 +47,11 @@ function doing(attempt: AttemptRow): string | null {
   return call === undefined ? null : `${call.kind} ${call.name}`
 }
 
-export function poolViews(
-  tables: Tables,
-  dependencies: Dependencies,
-  nowMs: number,
-  lagMs: number,
-): readonly PoolView[] {
-  return [...tables.pools.values()].map((pool) => poolView(pool, tables, dependencies, nowMs, lagMs))
+export function poolViews(tables: Tables, nowMs: number, lagMs: number): readonly PoolView[] {
+  return [...tables.pools.values()].map((pool) => poolView(pool, tables, nowMs, lagMs))
 }
 
-function poolView(pool: PoolRow, tables: Tables, dependencies: Dependencies, nowMs: number, lagMs: number): PoolView {
+function poolView(pool: PoolRow, tables: Tables, nowMs: number, lagMs: number): PoolView {
   const replicas = tables.replicasOf(pool.name)
   const phases = { waiting: 0, starting: 0, ready: 0, draining: 0, stopping: 0, quarantined: 0 }
   for (const row of replicas) phases[row.phase.kind]++
@@ -69,14 +65,22 @@ function poolView(pool: PoolRow, tables: Tables, dependencies: Dependencies, now
     phases,
     depth: pool.depth,
     active,
-    status: healthOfPool('readiness', pool, tables, dependencies, nowMs, lagMs).status,
-    hold: pool.hold,
+    status: healthOfPool('readiness', pool, tables, nowMs, lagMs).status,
+    hold: holdOf(pool, tables),
   }
+}
+
+/** Why nothing new is started: somebody or something holds it, or a dependency is down. */
+function holdOf(pool: PoolRow, tables: Tables): PoolView['hold'] {
+  const spec = tables.specs.get(pool.name)
+  if (pool.hold !== null || pool.notReady === null || spec === undefined) return pool.hold
+  const row = holdingDependency(spec, tables.dependencies)
+  const reason = pool.notReady
+  return row === null ? null : { cause: 'dependency', sinceMs: row.breaker.sinceMs, reason, incidentId: row.incidentId }
 }
 
 export interface NodeState {
   readonly tables: Tables
-  readonly dependencies: Dependencies
   readonly nowMs: number
   readonly lagMs: number
   /** Time since the control loop last finished a turn. */
@@ -101,28 +105,21 @@ function healthIn(
   scope: { readonly pool?: PoolName; readonly replica?: string },
   state: NodeState,
 ): Health | null {
-  const { tables, dependencies, nowMs, lagMs } = state
+  const { tables, nowMs, lagMs } = state
   if (scope.replica !== undefined) {
     const row = tables.replicas.get(scope.replica as ReplicaRow['name'])
     const spec = row === undefined ? undefined : tables.specs.get(row.pool)
     if (row === undefined || spec === undefined) return null
-    return replicaHealth(kind, row, spec, shared(checksOf(spec.dependsOn, dependencies)), nowMs, lagMs)
+    return replicaHealth(kind, row, spec, shared(checksOf(spec.dependsOn, tables.dependencies)), nowMs, lagMs)
   }
   if (scope.pool !== undefined) {
     const pool = tables.pools.get(scope.pool)
-    return pool === undefined ? null : healthOfPool(kind, pool, tables, dependencies, nowMs, lagMs)
+    return pool === undefined ? null : healthOfPool(kind, pool, tables, nowMs, lagMs)
   }
   return nodeHealth(kind, state)
 }
 
-function healthOfPool(
-  kind: ProbeKind,
-  pool: PoolRow,
-  tables: Tables,
-  dependencies: Dependencies,
-  nowMs: number,
-  lagMs: number,
-): Health {
+function healthOfPool(kind: ProbeKind, pool: PoolRow, tables: Tables, nowMs: number, lagMs: number): Health {
   const spec = tables.specs.get(pool.name)
   if (spec === undefined) return { status: 'unhealthy', checks: {} }
   return poolHealth(
@@ -130,21 +127,21 @@ function healthOfPool(
     pool,
     spec,
     tables.replicasOf(pool.name),
-    shared(checksOf(spec.dependsOn, dependencies)),
+    shared(checksOf(spec.dependsOn, tables.dependencies)),
     nowMs,
     lagMs,
   )
 }
 
 function nodeHealth(kind: ProbeKind, state: NodeState): Health {
-  const { tables, dependencies, nowMs, lagMs, sweepAgeMs, storeFailing } = state
+  const { tables, nowMs, lagMs, sweepAgeMs, storeFailing } = state
   const looking = sweepAgeMs < blindMs
   const supervisor = looking ? 'ok' : `failed: the control loop last turned ${Math.round(sweepAgeMs)} ms ago`
   const alive: Health = { status: looking ? 'healthy' : 'unhealthy', checks: { supervisor } }
   if (kind === 'liveness') return alive
   const pools = [...tables.pools.values()].map((pool) => ({
     pool,
-    health: healthOfPool(kind, pool, tables, dependencies, nowMs, lagMs),
+    health: healthOfPool(kind, pool, tables, nowMs, lagMs),
   }))
   const checks = Object.fromEntries(
     pools.map(({ pool, health: { status } }) => [
@@ -157,7 +154,7 @@ function nodeHealth(kind: ProbeKind, state: NodeState): Health {
     return { status: ok ? 'healthy' : 'unhealthy', checks: { supervisor, ...checks } }
   }
   const needed = new Set([...tables.specs.values()].flatMap((spec) => spec.dependsOn))
-  const common = shared(checksOf([...needed], dependencies))
+  const common = shared(checksOf([...needed], tables.dependencies))
   const store: Health = {
     status: storeFailing ? 'unhealthy' : 'healthy',
     checks: { store: storeFailing ? 'failed: the store cannot be written' : 'ok' },
@@ -180,9 +177,9 @@ function nodeHealth(kind: ProbeKind, state: NodeState): Health {
 
 function checksOf(names: readonly string[], dependencies: Dependencies): readonly SharedCheck[] {
   return names.flatMap((name) => {
-    const row = dependencies.rows.get(name)
+    const row = dependencies.get(name)
     if (row === undefined) return []
-    const reason = row.last === null || row.last.result.ok ? 'no answer' : row.last.result.reason
-    return [{ name, role: row.spec.role, verdict: row.state.verdict, reason }]
+    const verdict = isDown(row) ? 'failed' : row.check.verdict
+    return [{ name, role: row.spec.role, verdict, reason: reasonOf(row) }]
   })
 }

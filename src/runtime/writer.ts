@@ -4,10 +4,12 @@ import type { TaskId } from '../model/ids.ts'
 import type { Decision } from '../policy/outcome.ts'
 import type { Store } from '../port/store.ts'
 import type { Publisher } from './publish.ts'
+import type { Teller } from './telling.ts'
 
 export interface WriterParts {
   readonly store: Store
   readonly publisher: Publisher
+  readonly teller: Teller
   readonly execute: (effect: Effect) => void
   /** The store says that this attempt is no longer ours. */
   readonly onStale: (taskId: TaskId) => void
@@ -33,7 +35,7 @@ export class Writer {
 
   add(decisions: readonly Decision[]): void {
     for (const decision of decisions) {
-      if (decision.changes.length > 0) this.waiting.push(decision)
+      if (decision.changes.length > 0 || this.parts.teller.wants(decision.notices)) this.waiting.push(decision)
       else this.carryOut(decision)
     }
   }
@@ -46,11 +48,18 @@ export class Writer {
   /** Writes everything that waits, with the claims. Null when there was nothing, or when the store failed. */
   async write(nowMs: number, claims: readonly Claim[]): Promise<Committed | null> {
     if (this.waiting.length === 0 && claims.length === 0) return null
+    const { store, teller } = this.parts
     const written = this.waiting
     this.waiting = []
     try {
-      const decisions = written.map((decision) => decision.changes)
-      const committed = await this.parts.store.commit({ nowMs, decisions, claims })
+      // R9: who is to be told is written with what they are told about.
+      const proposal = teller.propose(written.map((decision) => decision.notices))
+      const decisions = written.map(({ changes }, at) => {
+        const telling = proposal[at]?.changes ?? []
+        return telling.length === 0 ? changes : [...changes, ...telling]
+      })
+      const committed = await store.commit({ nowMs, decisions, claims })
+      teller.accept(proposal, committed.outcomes)
       for (const [at, decision] of written.entries()) this.conclude(decision, committed.outcomes[at] ?? 'applied')
       return committed
     } catch (error) {
@@ -66,7 +75,9 @@ export class Writer {
     this.failingSinceMs = atMs
     const why = error instanceof Error ? error.message : String(error)
     const text = `the store failed; intake and decisions stop, running tasks go on: ${why}`
-    this.parts.publisher.publish({ kind: 'node', severity: 'critical', atMs, text })
+    const notice = { kind: 'node', severity: 'critical', atMs, text } as const
+    this.parts.publisher.publish(notice)
+    this.parts.teller.press(notice)
   }
 
   private conclude(decision: Decision, outcome: Committed['outcomes'][number]): void {

@@ -113,7 +113,13 @@ export function storeDecisions(store: () => Store): void {
     test('is recorded, and the next attempt is told', async () => {
       await store().submit([newTask('a')], 10)
       const first = await leaseOne(store(), { replica: 'p/3', incarnation: 8 })
-      const previous = { attempt: 1, outcome: 'crashed', error, evidence: ['signal 11'] } as const
+      const previous = {
+        attempt: 1,
+        outcome: 'crashed',
+        error,
+        evidence: ['signal 11'],
+        doNot: ['do not call tool "x" again'],
+      } as const
       await decide(store(), [end(first, { outcome: 'crashed', lostReplica: 'p/3', error, previous, next: queuedNext })])
       const second = await leaseOne(store())
       expect(second).toMatchObject({ attempt: 2, countedAttempts: 1, lostReplicas: ['p/3'], previous })

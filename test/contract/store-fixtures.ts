@@ -21,7 +21,7 @@ export function newTask(id: string, more: Partial<NewTask> = {}): NewTask {
 }
 
 export function newClaim(more: Partial<Claim> = {}): Claim {
-  const lease = { count: 1, idle: true, hasSibling: true, leaseUntilMs: startMs + 60_000 }
+  const lease = { count: 1, idle: true, hasSibling: true, blocked: [], leaseUntilMs: startMs + 60_000 }
   return { pool: 'p', replica: 'p/0', incarnation: 1, ...lease, ...more }
 }
 
@@ -63,6 +63,8 @@ export function newIncident(id: string, more: Partial<Incident> = {}): Incident 
     pool: 'p',
     replica: 'p/0',
     taskId: null,
+    dependency: null,
+    verdict: null,
     status: 'open',
     fault: { kind: 'crashed', culprit: 'agent', evidence: ['exit code 1'] },
     ...times,

@@ -20,7 +20,7 @@ const replica: ReplicaRecord = {
   incarnation: 4,
   pid: 77,
   startTicks: 123_456,
-  strikes: [{ atMs: startMs, incidentId: 'i', minSlot: 2, taskId: 'a' }],
+  strikes: [{ atMs: startMs, incidentId: 'i', minSlot: 2, taskId: 'a', dependency: null }],
   quarantined: false,
   incidentId: 'i',
 }
@@ -36,7 +36,15 @@ export function storeLedger(store: () => Store): void {
   describe('take-over', () => {
     test('an empty store leaves nothing, and keeps its name', async () => {
       const left = await store().takeOver(startMs)
-      expect(left).toEqual({ storeId: left.storeId, replicas: [], leases: [], pools: [], incidents: [] })
+      expect(left).toEqual({
+        storeId: left.storeId,
+        replicas: [],
+        leases: [],
+        pools: [],
+        dependencies: [],
+        incidents: [],
+        told: [],
+      })
       expect(left.storeId).not.toBe('')
       expect((await store().takeOver(startMs + 1)).storeId).toBe(left.storeId)
     })

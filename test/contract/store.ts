@@ -4,6 +4,7 @@ import { storeDecisions } from './store-decisions.ts'
 import type { StoreHarness } from './store-fixtures.ts'
 import { storeLedger } from './store-ledger.ts'
 import { storeModel } from './store-model.ts'
+import { storeOutbox } from './store-outbox.ts'
 import { storePeople } from './store-people.ts'
 import { storeQueue } from './store-queue.ts'
 
@@ -24,6 +25,7 @@ export function storeContract(name: string, create: () => Promise<StoreHarness>)
     storeDecisions(store)
     storeLedger(store)
     storePeople(store)
+    storeOutbox(() => harness)
     storeModel(() => harness)
   })
 }

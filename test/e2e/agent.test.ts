@@ -32,7 +32,9 @@ describe('a task', () => {
     const task = { id: 't1', attempt: 2, idempotencyKey: 't1', deadlineMs: null }
     expect(output).toEqual({ task, replica, previous: null, idempotencyKey: 't1', nudges: [], value: 'é' })
     expect(agent.frames.map(({ type }) => type)).toEqual(['hello', 'log', 'ready', 'started', 'done'])
-    expect(agent.of('ready')).toEqual([{ type: 'ready', checks: ['good', 'bad', 'false', 'slow'], resettable: true }])
+    expect(agent.of('ready')).toEqual([
+      { type: 'ready', checks: ['good', 'bad', 'false', 'slow'], resettable: true, compactable: false },
+    ])
   })
 
   test('undefined becomes null; what run throws is failed, with name, code and stack', async () => {

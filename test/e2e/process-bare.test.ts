@@ -25,7 +25,7 @@ describe('a command without protocol', () => {
     await begin('cat; echo working >&2')
     expect(on.observations.slice(0, 2)).toMatchObject([
       { kind: 'spawned', pid: 0, startTicks: null },
-      { kind: 'ready', checks: [], resettable: false },
+      { kind: 'ready', checks: [], resettable: false, compactable: false },
     ])
     on.dispatch('t1', { a: [1, 2] })
     await has('t1', 'done')

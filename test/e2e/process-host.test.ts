@@ -1,7 +1,8 @@
 import { execFileSync, spawnSync } from 'node:child_process'
-import { existsSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
+import { limits } from '../../src/model/limits.ts'
 import { alive, closeHosts, isRoot, poolSpec, replica, startHost as start, terminate } from '../process-harness.ts'
 import { until } from '../until.ts'
 
@@ -27,6 +28,35 @@ describe('a replica that behaves', () => {
     on.apply(terminate(1_000))
     expect(await on.see('exited')).toMatchObject({ code: null, signal: 'SIGTERM', cause: 'signal' })
     await until(() => !alive(pid), { timeoutMs: 3_000, what: 'its process to be gone' })
+  })
+
+  test('is nudged and asked to compact, and answers a compaction once', async () => {
+    const on = start([poolSpec('echo')])
+    on.spawn()
+    await on.see('ready')
+    on.dispatch('t1', { do: 'wait' })
+    await on.see('started')
+    const attempt = { replica, incarnation: 1, taskId: 't1', fence: 1 }
+    on.apply({ kind: 'nudge', ...attempt, text: 'change approach'.padEnd(limits.nudgeLength + 1, '.') })
+    expect(await on.see('progress')).toMatchObject({ note: expect.stringMatching(/^heard change approach\.+$/) })
+    on.apply({ kind: 'compact', ...attempt, timeoutMs: 500, reason: '90 % full' })
+    on.apply({ kind: 'ping', replica, incarnation: 1, ping: 1 })
+    await on.see('pong')
+    const notes = on.observations.filter(({ kind }) => kind === 'progress')
+    expect(notes.at(-1)).toMatchObject({ note: '90 % full, 500 ms' })
+    expect(on.observations.filter(({ kind }) => kind === 'compacted')).toMatchObject([{ ...attempt, tokens: 7 }])
+  })
+
+  test.skipIf(process.platform !== 'linux')('its memory and open files are looked at', async () => {
+    const on = start([poolSpec('echo')])
+    on.spawn()
+    const { pid } = await on.see('spawned')
+    await on.see('ready')
+    const seen = await on.see('memory')
+    expect(seen.bytes).toBeGreaterThan(1024 * 1024)
+    expect(seen.openFiles).toBe(readdirSync(`/proc/${pid}/fd`).length)
+    const [, soft] = /^Max open files\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/limits`, 'utf8')) ?? []
+    expect(seen.openFilesLimit).toBe(Number(soft))
   })
 
   test('gets an environment of its own, and nothing of ours', async () => {

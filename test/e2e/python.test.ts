@@ -164,6 +164,106 @@ describe.skipIf(!hasPython)(
       expect(performance.now() - startMs).toBeLessThan(1_500)
     })
 
+    test.each([
+      { how: 'plain', dependency: 'db', blamed: 'db' },
+      { how: 'plain', blamed: undefined },
+      { how: 'named', dependency: 'db', blamed: 'search' },
+      { how: 'wrapped', blamed: 'search' },
+      { how: 'nested', dependency: 'db', blamed: 'inner-db' },
+      { how: 'misuse', dependency: 'db', blamed: undefined },
+    ])('the dependency of a failed call, %o', async ({ blamed, ...input }) => {
+      const agent = await actor()
+      agent.task('t1', { do: 'blames', ...input })
+      const { error } = await agent.frame('failed')
+      const ended = agent.of('call_ended').at(-1)
+      expect([ended?.error?.dependency, error.dependency]).toEqual([blamed, blamed])
+      expect(agent.of('call_started')[0]?.dependency).toBe(input.dependency)
+    })
+
+    test('prints as in the TypeScript client: the shared file, and tools only', async () => {
+      const file = fileURLToPath(new URL('../fixtures/prints.json', import.meta.url))
+      const environment = { ...process.env, CLIENT_FOLDER: clientFolder }
+      const run = spawnSync('python3', ['-B', agentFixture('actor.py'), file], { encoding: 'utf8', env: environment })
+      expect(run).toMatchObject({ status: 0, stdout: '', stderr: '' })
+      const agent = await actor()
+      await output(agent, { do: 'prints', results: [{ b: 1, a: [20] }, { a: [7], b: 1.0 }, ''] })
+      const [first, second, third, kept, unseen, step, failed] = agent.of('call_ended').map(({ print }) => print)
+      expect(first).toMatchObject({ length: 16 })
+      expect(second).toMatchObject({ folded: first?.folded, length: 15 })
+      expect([third?.length, kept, unseen, step]).toEqual([0, first, undefined, undefined])
+      expect(failed?.length).toBeGreaterThan(0)
+    })
+
+    test('model calls and user turns', async () => {
+      const agent = await actor()
+      const calls = [
+        { provider: 'openai', prompt_tokens: 10, window_tokens: 100, tool_calls: 0, usd: 0.5, text: 'I will.' },
+        { failure: 'overloaded' },
+        ...[{ prompt_tokens: -1 }, { usd: 'much' }, { failure: 'tired' }, { text: 7 }, { tokens: 1 }],
+      ]
+      await output(agent, { do: 'models', calls })
+      const seen = { provider: 'openai', promptTokens: 10, windowTokens: 100, toolCalls: 0, usd: 0.5, textLength: 9 }
+      const textHash = expect.stringMatching(/^[0-9a-f]{32}$/)
+      const attempt = { type: 'model_called', task: 't1', fence: 1 }
+      expect(agent.of('model_called')).toEqual([
+        { ...attempt, ...seen, textHash },
+        { ...attempt, failure: 'overloaded' },
+      ])
+      expect(agent.stdout.trim().split('\n')).toEqual(
+        ['prompt_tokens must', 'usd must', 'failure must', 'text must', 'no tokens'].map((text) =>
+          expect.stringContaining(text),
+        ),
+      )
+      expect(agent.of('user_turn')).toHaveLength(1)
+    })
+
+    test('nudges are read once, and the newest are kept', async () => {
+      const agent = await actor({ concurrency: 2 })
+      agent.task('t1', { do: 'listens' })
+      await agent.frame('progress')
+      for (let n = 1; n <= limits.nudgesKept + 1; n += 1)
+        agent.send({ type: 'nudge', task: 't1', fence: 1, text: `hint ${n}` })
+      agent.task('t2', { do: 'release' })
+      const hints = Array.from({ length: limits.nudgesKept }, (_, n) => `hint ${n + 2}`)
+      expect((await agent.frame('done', { task: 't1' })).output).toEqual([hints, []])
+    })
+
+    test.each([
+      { how: 'shrinks', answer: { type: 'compacted', tokens: 1_234 } },
+      { how: 'is silent', answer: { type: 'compacted' } },
+      { how: 'fails', answer: { type: 'compact_failed', error: { name: 'ValueError' } } },
+    ] as const)('a compaction that $how', async ({ how, answer }) => {
+      const agent = await actor()
+      expect(agent.of('ready')).toMatchObject([{ compactable: true }])
+      agent.task('t1', { do: 'works', compact: how })
+      await agent.frame('progress')
+      agent.send({ type: 'compact', task: 't1', fence: 1, timeoutMs: 1_000, reason: 'x' })
+      expect(await agent.frame(answer.type)).toMatchObject(answer)
+      expect(agent.of('compacted')[0]?.tokens).toBe('tokens' in answer ? answer.tokens : undefined)
+    })
+
+    test('a compaction is done once at a time, a reset waits for it, and then it is not answered', async () => {
+      const agent = await actor({ concurrency: 2 })
+      agent.task('t1', { do: 'works', compact: 'waits' })
+      await agent.frame('progress')
+      for (const _ of [1, 2]) agent.send({ type: 'compact', task: 't1', fence: 1, timeoutMs: 1_000, reason: 'x' })
+      await agent.frame('progress', { note: 'compacting t1' })
+      agent.send({ type: 'reset', task: 't1', fence: 1, reason: 'still too large' }).task('t2', { do: 'release' })
+      await agent.frame('reset_ok', { task: 't1' })
+      expect(agent.of('progress')).toHaveLength(2)
+      expect([...agent.of('compacted'), ...agent.of('compact_failed')]).toEqual([])
+    })
+
+    test('a compaction of an agent that has none, and of a task that is not running', async () => {
+      const agent = await start(undefined, { environment: { COMPACT: 'none' } }).ready()
+      expect(agent.of('ready')).toMatchObject([{ compactable: false }])
+      agent.task('t1', { do: 'works' })
+      await agent.frame('progress')
+      for (const task of ['t1', 't7']) agent.send({ type: 'compact', task, fence: 1, timeoutMs: 1_000, reason: 'x' })
+      expect((await agent.frame('compact_failed', { task: 't1' })).error.name).toBe('NotSupported')
+      expect((await agent.frame('compact_failed', { task: 't7' })).error.name).toBe('NotRunning')
+    })
+
     test('a setup that fails says why', async () => {
       const agent = start(undefined, { environment: { SETUP: 'fails' } }).adopt()
       expect((await agent.frame('setup_failed')).error).toMatchObject({ name: 'OSError', message: 'no model' })

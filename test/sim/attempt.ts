@@ -70,6 +70,8 @@ export class SimAttempt {
         timeoutMs: step.timeoutMs,
         blocking: step.blocking && step.kind === 'wait',
         args: null,
+        dependency: null,
+        poll: false,
       },
     })
     if (journaled && step.repeat !== 'safe_to_retry') this.waiting = 'start'
@@ -105,7 +107,8 @@ export class SimAttempt {
     const { taskId, fence, replica, incarnation } = this.lease
     if (this.fate.rejects && !this.aborted) {
       this.setActing(false, step)
-      this.say({ kind: 'call_ended', call, ok: false, result: null, error: { name: 'Error', message: 'scripted' } })
+      const error = { name: 'Error', message: 'scripted' }
+      this.say({ kind: 'call_ended', call, ok: false, result: null, error, print: null })
       return this.reject()
     }
     if (step.kind === 'step') this.process.sink.post({ taskId, name: step.name, key: '0', fence, replica, incarnation })
@@ -121,6 +124,7 @@ export class SimAttempt {
       ok: true,
       result: step.kind === 'step' ? this.index : null,
       error: null,
+      print: null,
     })
     if (step.kind === 'step') {
       this.waiting = 'end'

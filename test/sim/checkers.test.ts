@@ -1,13 +1,11 @@
 import { expect, test } from 'vitest'
 import type { Change, Claim, ReplicaRecord } from '../../src/model/change.ts'
 import type { Incident } from '../../src/model/incident.ts'
+import type { Notification, NotificationChange } from '../../src/model/notification.ts'
 import type { Observation } from '../../src/model/observation.ts'
-import type { Lease, TaskView } from '../../src/model/task.ts'
-import { createCheckers } from './checkers.ts'
-import { SimClock } from './clock.ts'
-import { createRandom } from './random.ts'
-import { basicPool, calmScenario } from './scenario.ts'
-import { type ProcessName, Trace, type TraceEvent } from './trace.ts'
+import type { Lease } from '../../src/model/task.ts'
+import { check } from './checked.ts'
+import type { ProcessName, TraceEvent } from './trace.ts'
 
 const first: ProcessName = { replica: 'pool/0', incarnation: 1 }
 const other: ProcessName = { replica: 'pool/1', incarnation: 1 }
@@ -15,7 +13,16 @@ const taskId = 't1'
 
 function lease(fence: number, holder = first): TraceEvent {
   const { replica, incarnation } = holder
-  const claim: Claim = { pool: 'pool', replica, incarnation, count: 1, idle: true, hasSibling: true, leaseUntilMs: 0 }
+  const claim: Claim = {
+    pool: 'pool',
+    replica,
+    incarnation,
+    count: 1,
+    idle: true,
+    hasSibling: true,
+    blocked: [],
+    leaseUntilMs: 0,
+  }
   return {
     kind: 'committed',
     batch: { nowMs: 0, decisions: [], claims: [claim] },
@@ -30,7 +37,22 @@ function leaseOf(fence: number, { replica, incarnation }: ProcessName): Lease {
   }
 }
 
+/** A decision as it should be: who acts on an incident tells of it. */
 function commit(...changes: readonly Change[]): TraceEvent {
+  const acts = changes.some((change) => change.kind === 'incident' && change.incident.actions.length > 0)
+  return decided(...changes, ...(acts ? [tell('opened', 1)] : []))
+}
+
+function tell(change: NotificationChange, sequence: number, more: Partial<Notification> = {}): Change {
+  const notification: Notification = {
+    ...{ id: `i.webhook.${sequence}`, incidentId: 'i', change, sequence, severity: 'warning', title: '', text: '' },
+    ...{ owner: null, pool: 'pool', replica: null, taskId: null, evidence: [], commands: [], atMs: 0 },
+    ...more,
+  }
+  return { kind: 'notification', told: null, deliveries: [{ to: 'webhook', notification }] }
+}
+
+function decided(...changes: readonly Change[]): TraceEvent {
   const batch = { nowMs: 0, decisions: [changes], claims: [] }
   return { kind: 'committed', batch, result: { outcomes: ['applied'], leases: [], depths: {} } }
 }
@@ -60,7 +82,7 @@ function asksHuman(fence: number): Change {
 
 function record(name: ProcessName, strikes: number): Change {
   const { replica, incarnation } = name
-  const strike = { atMs: 0, incidentId: 'i', minSlot: 0, taskId: null }
+  const strike = { atMs: 0, incidentId: 'i', minSlot: 0, taskId: null, dependency: null }
   const value: ReplicaRecord = {
     ...{ name: replica, pool: 'pool', index: 0, incarnation, pid: 1, startTicks: 1 },
     ...{ strikes: Array(strikes).fill(strike), quarantined: false, incidentId: null },
@@ -76,6 +98,7 @@ function incident(changes: Partial<Incident>, action?: Partial<Incident['actions
     incident: {
       ...{ id: 'i', pool: 'pool', replica: 'pool/0', taskId: null, status: 'open', firstSignMs: 0, detectedMs: 0 },
       ...{ fault: { kind: 'crashed', culprit: 'agent', evidence: ['seen'] }, recoveredMs: null, closedMs: null },
+      ...{ dependency: null, verdict: null },
       timeline: [{ atMs: 0, kind: 'sign', text: 'seen' }],
       actions,
       ...changes,
@@ -91,7 +114,7 @@ const acting = (name: ProcessName, fence: number): TraceEvent => ({
 })
 const observed = (observation: Observation): TraceEvent => ({ kind: 'observed', observation })
 const pulse = observed({ kind: 'pulse', lagMs: 0, atMs: 0, ...first })
-const ready = observed({ kind: 'ready', checks: [], resettable: true, atMs: 0, ...first })
+const ready = observed({ kind: 'ready', checks: [], resettable: true, compactable: false, atMs: 0, ...first })
 const done = observed({ kind: 'done', output: null, taskId, fence: 1, atMs: 0, ...first })
 const process = (what: 'spawned' | 'gone' | 'given_up', name = first): TraceEvent => ({
   kind: 'process',
@@ -99,6 +122,11 @@ const process = (what: 'spawned' | 'gone' | 'given_up', name = first): TraceEven
   ...name,
 })
 const spawn = (name: ProcessName): TraceEvent => ({ kind: 'effect', effect: { kind: 'spawn', pool: 'pool', ...name } })
+const arrival = (sequence: number): TraceEvent => {
+  const change = tell('opened', sequence)
+  if (change.kind !== 'notification' || change.deliveries[0] === undefined) throw new Error('tells nothing')
+  return { kind: 'notified', ...change.deliveries[0] }
+}
 const terminate: TraceEvent = { kind: 'effect', effect: { kind: 'terminate', graceMs: 0, ...first } }
 const reset: TraceEvent = { kind: 'effect', effect: { kind: 'reset', taskId, fence: 1, reason: '', ...first } }
 const dispatch: TraceEvent = {
@@ -112,6 +140,8 @@ const closed = {
   recoveredMs: 0,
   timeline: [{ atMs: 0, kind: 'closed', text: 'the probation is passed' }],
 } as const
+const opened = decided(incident({}, {}), tell('opened', 1))
+const over = incident({ ...closed, closedMs: 60_000 }, {})
 const respawns = (count: number): readonly TraceEvent[] =>
   Array.from({ length: count + 2 }, (_, at) => commit(record({ ...first, incarnation: at }, 0)))
 
@@ -149,7 +179,10 @@ test.each<{ readonly name: string; readonly events: readonly TraceEvent[]; reado
     name: 'a lease that a takeover forgot',
     events: [
       lease(1),
-      { kind: 'took_over', inheritance: { storeId: '', replicas: [], leases: [], pools: [], incidents: [] } },
+      {
+        kind: 'took_over',
+        inheritance: { storeId: '', replicas: [], leases: [], pools: [], dependencies: [], incidents: [], told: [] },
+      },
     ],
     rules: ['not_lost'],
   },
@@ -267,6 +300,44 @@ test.each<{ readonly name: string; readonly events: readonly TraceEvent[]; reado
   { name: 'a probation passed', events: [commit(incident({ ...closed, closedMs: 60_000 }))], rules: [] },
   { name: 'as many replacements as the intensity', events: respawns(10), rules: [] },
   { name: 'one replacement more', events: respawns(11), rules: ['bounded_replacement'] },
+  { name: 'a hard restart that nobody is told of', events: [decided(incident({}, {}))], rules: ['told'] },
+  { name: 'a hard restart that the pager is told of', events: [opened], rules: [] },
+  {
+    name: 'a soft restart that nobody is told of',
+    events: [decided(incident({}, { kind: 'soft_restart' }), record(first, 1))],
+    rules: [],
+  },
+  {
+    name: 'a hard restart by an operator that nobody is told of',
+    events: [decided(incident({ fault: { kind: 'operator', culprit: 'unknown', evidence: ['asked'] } }, {}))],
+    rules: [],
+  },
+  { name: 'an incident opened twice', events: [opened, decided(tell('opened', 2))], rules: ['opened_once'] },
+  { name: 'an incident changed before it is opened', events: [decided(tell('changed', 1))], rules: ['opened_once'] },
+  { name: 'an incident opened and changed', events: [opened, decided(tell('changed', 2))], rules: [] },
+  { name: 'an end that nobody is told of', events: [opened, decided(over)], rules: ['resolved_once'] },
+  { name: 'an end that is told', events: [opened, decided(over, tell('resolved', 2))], rules: [] },
+  {
+    name: 'an end that is told twice',
+    events: [opened, decided(over, tell('resolved', 2)), decided(tell('resolved', 3))],
+    rules: ['resolved_once'],
+  },
+  {
+    name: 'an end that is told too early',
+    events: [opened, decided(incident({}), tell('resolved', 2))],
+    rules: ['resolved_once'],
+  },
+  { name: 'a message left out', events: [opened, decided(tell('changed', 3))], rules: ['told_in_order'] },
+  {
+    name: 'a message that overtakes another',
+    events: [opened, decided(tell('changed', 2)), arrival(2)],
+    rules: ['told_in_order'],
+  },
+  {
+    name: 'a message that arrives twice, in order',
+    events: [opened, decided(tell('changed', 2)), arrival(1), arrival(1), arrival(2)],
+    rules: [],
+  },
   {
     name: 'a healer that does not look',
     events: [{ kind: 'ticked', lastSweepMs: -10_001, lagMs: 0 }],
@@ -283,42 +354,13 @@ test.each<{ readonly name: string; readonly events: readonly TraceEvent[]; reado
   expect([...new Set(trace.violations.map((violation) => violation.rule))]).toEqual(rules)
 })
 
-const view: TaskView = {
-  ...{ id: taskId, pool: 'pool', status: 'done', input: null, priority: 0, idempotencyKey: null, needs: [] },
-  ...{ submittedMs: 0, notBeforeMs: null, deadlineMs: null, finishedMs: null, fence: 1, lease: null, attempts: [] },
-  ...{ countedAttempts: 0, output: null, error: null, reason: null, steps: [] },
-}
-const crashed = { attempt: 2, startedMs: 0, endedMs: 0, outcome: 'crashed', counted: true, ...first } as const
-
-test.each<{ readonly name: string; readonly task: TaskView | null; readonly rules: readonly string[] }>([
-  { name: 'done', task: view, rules: [] },
-  { name: 'lost', task: null, rules: ['not_lost'] },
-  { name: 'still queued', task: { ...view, status: 'queued' }, rules: ['drains'] },
-  {
-    name: 'failed with attempts left',
-    task: { ...view, status: 'failed', countedAttempts: 2 },
-    rules: ['attempts_counted'],
-  },
-  { name: 'failed with all attempts used', task: { ...view, status: 'failed', countedAttempts: 3 }, rules: [] },
-  {
-    name: 'dead after three replicas',
-    task: { ...view, status: 'dead_letter', attempts: [crashed, crashed, crashed] },
-    rules: [],
-  },
-  {
-    name: 'dead after four',
-    task: { ...view, status: 'dead_letter', attempts: [crashed, crashed, crashed, crashed] },
-    rules: ['poison_bounded'],
-  },
-])('at the end, $name: $rules', ({ task, rules }) => {
+test.each([
+  { name: 'that still waits', events: [opened], waiting: ['i.webhook.1'], rules: [] },
+  { name: 'that arrived', events: [opened, arrival(1)], waiting: [], rules: [] },
+  { name: 'that did neither', events: [opened], waiting: [], rules: ['notifications_kept'] },
+])('at the end, a message $name: $rules', ({ events, waiting, rules }) => {
   const { trace, checkers } = check()
-  checkers.end(taskId, task)
+  for (const event of events) trace.note(event)
+  checkers.outbox('webhook', new Set(waiting))
   expect(trace.violations.map((violation) => violation.rule)).toEqual(rules)
 })
-
-function check() {
-  const trace = new Trace(new SimClock(0), false)
-  const checkers = createCheckers(trace, calmScenario(basicPool('pool', 3, 1), createRandom(1), {}))
-  trace.read(checkers.all)
-  return { trace, checkers }
-}

@@ -6,6 +6,7 @@ import { LadderChecker } from './checkers/ladder.ts'
 import { LedgerChecker } from './checkers/ledger.ts'
 import { Places } from './checkers/places.ts'
 import { ReplicaChecker } from './checkers/replicas.ts'
+import { TellingChecker } from './checkers/telling.ts'
 import { WrongKillChecker } from './checkers/wrong-kill.ts'
 import type { Scenario } from './scenario.ts'
 import type { Checker, Trace } from './trace.ts'
@@ -14,10 +15,13 @@ export interface Checkers {
   /** In the order in which they see an event. */
   readonly all: readonly Checker[]
   readonly end: (taskId: TaskId, task: TaskView | null) => void
+  /** What still waits for a notifier at the end, by id. */
+  readonly outbox: (notifier: string, waiting: ReadonlySet<string>) => void
 }
 
 export function createCheckers(trace: Trace, scenario: Scenario): Checkers {
   const ledger = new LedgerChecker(trace)
+  const telling = new TellingChecker(trace, 'webhook')
   const places = new Places(scenario.pools, ledger)
   return {
     all: [
@@ -29,7 +33,9 @@ export function createCheckers(trace: Trace, scenario: Scenario): Checkers {
       places,
       new ReplicaChecker(trace, ledger, scenario.pools),
       new WrongKillChecker(trace, ledger, places),
+      telling,
     ],
+    outbox: (notifier, waiting) => telling.end(notifier, waiting),
     end: (taskId, task) => checkEnd(trace, scenario.pools, taskId, task),
   }
 }

@@ -151,6 +151,9 @@ export class SimHost implements ProcessHost {
         )
       case 'reset':
         return process.hear(process.pool.leaseMs, () => process.reset(effect.taskId, effect.fence))
+      case 'nudge':
+      case 'compact': // Never asked: these agents are not compactable.
+        return process.hear(process.pool.leaseMs, nothing)
       case 'lease':
         return process.hear(effect.leaseMs, nothing)
       case 'ping':

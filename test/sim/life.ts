@@ -1,8 +1,10 @@
 import type { Batch, Committed } from '../../src/model/change.ts'
 import type { TaskId } from '../../src/model/ids.ts'
+import type { Notification } from '../../src/model/notification.ts'
 import type { Observation } from '../../src/model/observation.ts'
 import type { CheckResult } from '../../src/model/probe.ts'
 import type { Clock } from '../../src/port/clock.ts'
+import type { Notifier, SendOutcome } from '../../src/port/notifier.ts'
 import type { Prober } from '../../src/port/prober.ts'
 import type { HostEffect, ProcessHost } from '../../src/port/process-host.ts'
 import type { Store } from '../../src/port/store.ts'
@@ -10,6 +12,7 @@ import { createInbox, type TickInbox } from '../../src/runtime/inbox.ts'
 import type { SimClock } from './clock.ts'
 import { type Machine, SimHost } from './host.ts'
 import type { MemoryStore } from './memory-store.ts'
+import { answerOf, notify } from './notifiers.ts'
 import type { ProcessObservation } from './process.ts'
 import { type CallName, type Mishap, type Sweep, storeFailure } from './sweep.ts'
 import type { Trace } from './trace.ts'
@@ -42,6 +45,7 @@ export class Life {
   readonly store: Store
   readonly host: ProcessHost
   readonly prober: Prober
+  readonly notifiers: readonly Notifier[]
   readonly clock: Clock
   alive = true
   paused = false
@@ -70,6 +74,11 @@ export class Life {
       apply: (effect: HostEffect) => this.told(host, effect),
     }
     this.prober = { check: () => this.asked('prober', 'check', (mishap) => this.probe(mishap === 'fails')) }
+    this.notifiers = notify.map(({ name, kind, timeoutMs }) => ({
+      ...{ name, kind, timeoutMs },
+      send: (notification) =>
+        this.asked('notifier', 'send', (mishap) => this.send(name, notification, mishap === 'fails')),
+    }))
   }
 
   die(): void {
@@ -126,7 +135,11 @@ export class Life {
     const delayMs = atMs - this.world.clock.nowMs()
     if (delayMs <= 0 || signal.aborted) return Promise.resolve()
     return new Promise((resolve) => {
-      signal.addEventListener('abort', () => resolve(), { once: true })
+      const cut = (): void => {
+        this.world.stirred = true
+        resolve()
+      }
+      signal.addEventListener('abort', cut, { once: true })
       if (Number.isFinite(delayMs)) this.answerLater(delayMs, resolve)
     })
   }
@@ -190,6 +203,19 @@ export class Life {
     })
   }
 
+  private send(to: string, notification: Notification, fails: boolean): Promise<SendOutcome> {
+    const { world } = this
+    const answer = answerOf(notification, world.clock.nowMs())
+    if (answer === 'hangs') return never()
+    return new Promise((resolve) => {
+      this.answerLater(20, () => {
+        const arrives = !fails && answer !== 'retry' && world.clock.nowMs() >= world.outageUntilMs
+        if (arrives) world.trace.note({ kind: 'notified', to, notification })
+        resolve(arrives && answer === 'sent' ? 'sent' : { retry: 'simulated' })
+      })
+    })
+  }
+
   private mortalStore(store: Store): Store {
     const through = <Answer>(what: string, call: () => Promise<Answer>): Promise<Answer> =>
       this.asked('store', what, (mishap) => {
@@ -211,6 +237,7 @@ export class Life {
       incident: (id) => through('incident', () => store.incident(id)),
       incidents: (query) => through('incidents', () => store.incidents(query)),
       audit: (limit) => through('audit', () => store.audit(limit)),
+      outbox: (notifier, limit) => through('outbox', () => store.outbox(notifier, limit)),
       depths: () => through('depths', () => store.depths()),
       prune: (keep) => through('prune', () => store.prune(keep)),
       close: () => Promise.resolve(),

@@ -4,12 +4,13 @@
  */
 import { decisionEffects, type Effect, resolution } from '../../src/io/store/decision.ts'
 import { sentAgain, type TaskRow, viewed } from '../../src/io/store/task-row.ts'
-import type { Batch, Change, Committed, PoolRecord, ReplicaRecord } from '../../src/model/change.ts'
+import type { Batch, Change, Committed, DependencyRecord, PoolRecord, ReplicaRecord } from '../../src/model/change.ts'
 import type { Incident } from '../../src/model/incident.ts'
 import type { Inheritance } from '../../src/model/inheritance.ts'
 import { limits } from '../../src/model/limits.ts'
 import { isFinal, type JournalStep, type NewTask, type SubmitOutcome, type TaskView } from '../../src/model/task.ts'
 import type { AuditRow, IncidentQuery, Page, Store, TaskQuery } from '../../src/port/store.ts'
+import { MemoryOutbox } from './memory-outbox.ts'
 import { type Entry, MemoryTable, stepId } from './memory-table.ts'
 
 /** Planted on purpose, so that a test can prove that the simulator's checkers notice. */
@@ -18,6 +19,8 @@ export interface StoreBugs {
   readonly fenceNotChecked?: boolean
   /** `end_attempt` returns the lease at once, whatever becomes of its decision. */
   readonly leaseReturnedOutsideTransaction?: boolean
+  /** The next supervisor does not learn what notifiers were told. */
+  readonly toldForgotten?: boolean
 }
 
 export interface MemoryData {
@@ -25,7 +28,9 @@ export interface MemoryData {
   readonly incidents: Map<string, Incident>
   readonly replicas: Map<string, ReplicaRecord>
   readonly pools: Map<string, PoolRecord>
+  readonly dependencies: Map<string, DependencyRecord>
   readonly audit: AuditRow[]
+  readonly outbox: MemoryOutbox
 }
 
 export interface MemoryStore extends Store {
@@ -35,14 +40,15 @@ export interface MemoryStore extends Store {
 }
 
 export function memoryData(): MemoryData {
-  return { table: new MemoryTable(), incidents: new Map(), replicas: new Map(), pools: new Map(), audit: [] }
+  const maps = { incidents: new Map(), replicas: new Map(), pools: new Map(), dependencies: new Map() }
+  return { table: new MemoryTable(), ...maps, audit: [], outbox: new MemoryOutbox() }
 }
 
 export function createMemoryStore(
   options: { readonly data?: MemoryData; readonly bugs?: StoreBugs } = {},
 ): MemoryStore {
   const memory = new Memory(options.data ?? memoryData(), options.bugs ?? {})
-  const { table, incidents, audit } = memory.data
+  const { table, incidents, audit, outbox } = memory.data
   return {
     data: memory.data,
     returnLeases: (batch) => memory.returnLeases(batch),
@@ -57,6 +63,7 @@ export function createMemoryStore(
     incident: async (id) => incidents.get(id) ?? null,
     incidents: async (query) => memory.incidents(query),
     audit: async (limit) => audit.slice(-limit).reverse(),
+    outbox: async (notifier, limit) => outbox.page(notifier, limit),
     depths: async () => table.depths.all(),
     prune: async (keep) => memory.prune(keep),
     close: async () => {},
@@ -73,7 +80,7 @@ class Memory {
   }
 
   takeOver(): Inheritance {
-    const { table, incidents, replicas, pools } = this.data
+    const { table, incidents, replicas, pools, dependencies, outbox } = this.data
     const leases = table.leases().map((entry) => {
       const row: TaskRow = { ...entry.row, status: 'returning', fence: entry.row.fence + 1 }
       if (row.lease === null) throw new Error(`No lease on ${row.id}`)
@@ -84,7 +91,14 @@ class Memory {
     })
     this.#settle()
     const open = [...incidents.values()].filter(({ status }) => status !== 'closed')
-    return { storeId: 'memory', leases, replicas: [...replicas.values()], pools: [...pools.values()], incidents: open }
+    const told = this.#bugs.toldForgotten === true ? [] : [...outbox.told.values()]
+    const left = {
+      replicas: [...replicas.values()],
+      pools: [...pools.values()],
+      dependencies: [...dependencies.values()],
+      told,
+    }
+    return { storeId: 'memory', leases, incidents: open, ...left }
   }
 
   submit(tasks: readonly NewTask[], queueLimit: number): SubmitOutcome[] {
@@ -223,7 +237,7 @@ class Memory {
   }
 
   #apply(effect: Effect): void {
-    const { table, incidents, replicas, pools, audit } = this.data
+    const { table, incidents, replicas, pools, dependencies, audit, outbox } = this.data
     if (effect.kind === 'task') return table.set(effect.after)
     if (effect.kind === 'step') {
       const entry = table.entries.get(effect.task.id)
@@ -231,9 +245,12 @@ class Memory {
     }
     const { change } = effect
     if (change.kind === 'incident') incidents.set(change.incident.id, change.incident)
+    if (change.kind === 'notification') outbox.add(change)
+    if (change.kind === 'outbox') outbox.write(change.write)
     if (change.kind === 'replica') replicas.set(change.record.name, change.record)
     if (change.kind === 'forget_replica') replicas.delete(change.replica)
     if (change.kind === 'pool') pools.set(change.record.pool, change.record)
+    if (change.kind === 'dependency') dependencies.set(change.record.dependency, change.record)
     if (change.kind === 'audit') {
       const { kind: _, ...row } = change
       audit.push(row)

@@ -78,6 +78,7 @@ export class MemoryTable implements Rows {
       const entry = queue[index] as Entry
       const { avoid } = entry.row
       if (avoid?.replica === claim.replica && nowMs < avoid.untilMs && claim.hasSibling) continue
+      if (entry.task.needs.some((need) => claim.blocked.includes(need))) continue
       if (!isSuspect(entry.row)) {
         taken.push(entry)
       } else if (claim.idle && taken.length === 0) {

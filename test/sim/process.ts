@@ -133,7 +133,7 @@ export class SimProcess {
         return
       }
       this.phase = 'ready'
-      this.send({ kind: 'ready', checks: [], resettable: true, ...this.stamp() })
+      this.send({ kind: 'ready', checks: [], resettable: true, compactable: false, ...this.stamp() })
     })
   }
 

@@ -1,5 +1,6 @@
 import { isFinal } from '../../src/model/task.ts'
 import { createCheckers } from './checkers.ts'
+import { notify } from './notifiers.ts'
 import { createRandom } from './random.ts'
 import { drawScenario, type FaultName, type Scenario, without } from './scenario.ts'
 import type { Sweep } from './sweep.ts'
@@ -58,7 +59,13 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
   if (options.watch !== undefined) trace.read([options.watch])
   await world.run(startedMs + scenario.lengthMs, () => trace.violations.length > 0)
   await drain(world)
-  if (trace.violations.length === 0) for (const id of world.acknowledged) checkers.end(id, await world.store.task(id))
+  if (trace.violations.length === 0) {
+    for (const id of world.acknowledged) checkers.end(id, await world.store.task(id))
+    for (const { name } of notify) {
+      const { rows } = await world.store.outbox(name, Number.POSITIVE_INFINITY)
+      checkers.outbox(name, new Set(rows.map(({ notification }) => notification.id)))
+    }
+  }
   return {
     seed: options.seed,
     violations: trace.violations,

@@ -1,6 +1,7 @@
 import type { PoolSpec } from '../../src/model/pool.ts'
 import type { DependencySpec, ProbeSpec } from '../../src/model/probe.ts'
 import type { RepeatWord } from '../../src/model/task.ts'
+import { breaker } from '../fixtures/specs.ts'
 import type { Deed } from './deeds.ts'
 import type { SimRandom } from './random.ts'
 import type { Poison, StepScript, TaskScript } from './script.ts'
@@ -132,6 +133,7 @@ function drawDependency(random: SimRandom): DependencySpec {
     check: { kind: 'tcp', host: 'provider', port: 1 },
     critical: random.chance(0.5),
     probe: probe(10_000, random.between(1, 3)),
+    breaker,
   }
 }
 
@@ -139,6 +141,7 @@ function drawDependency(random: SimRandom): DependencySpec {
 export function basicPool(name: string, replicas: number, concurrency: number): PoolSpec {
   return {
     name,
+    owner: null,
     agent: { kind: 'module', path: '/agent.ts' },
     concurrency,
     replicas: { min: replicas, max: replicas },

@@ -67,6 +67,7 @@ const planted: readonly { readonly bug: keyof Bugs; readonly rules: readonly str
   { bug: 'fenceNotChecked', rules: ['old_fence_accepted'] },
   { bug: 'leaseReturnedOutsideTransaction', rules: ['not_lost', 'one_lease', 'let_go_first', 'act_once'] },
   { bug: 'oldIncarnationAccepted', rules: ['one_process', 'ghosts'] },
+  { bug: 'toldForgotten', rules: ['opened_once', 'resolved_once'] },
 ]
 
 test.each(planted)('the planted bug $bug is noticed by $rules', { timeout: timeoutMs }, async ({ bug, rules }) => {

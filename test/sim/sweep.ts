@@ -1,7 +1,7 @@
 import { PrunellaError } from '../../src/model/errors.ts'
 
 /** A supervisor's calls of its ports, over all its lives. What the simulation plays around is none: clock, chance, inbox. */
-export type CallName = 'store' | 'host' | 'prober'
+export type CallName = 'store' | 'host' | 'prober' | 'notifier'
 
 /** What befalls one call. `fails`: the port says so, and nothing has happened. A host's call cannot fail: its outcomes are observations. */
 export type Mishap = 'killed_before' | 'killed_after' | 'fails'

@@ -1,5 +1,6 @@
 import type { Batch, Committed } from '../../src/model/change.ts'
 import type { ReplicaName, TaskId } from '../../src/model/ids.ts'
+import type { Notification } from '../../src/model/notification.ts'
 import type { Observation, OperatorCommand } from '../../src/model/observation.ts'
 import type { SubmitOutcome } from '../../src/model/task.ts'
 import type { HostEffect } from '../../src/port/process-host.ts'
@@ -55,6 +56,8 @@ export type TraceEvent =
       readonly step: string
     } & ProcessName)
   | { readonly kind: 'post'; readonly post: Post; readonly verdict: SinkVerdict }
+  /** A notification arrived at its receiver, whether or not the sender learns it. */
+  | { readonly kind: 'notified'; readonly to: string; readonly notification: Notification }
   | { readonly kind: 'faults_over' }
   /** The supervisor's own report after a tick (R11). */
   | { readonly kind: 'ticked'; readonly lastSweepMs: number; readonly lagMs: number }

@@ -3,7 +3,6 @@ import type { ResolvedConfig } from '../../src/model/config.ts'
 import { PrunellaError } from '../../src/model/errors.ts'
 import type { OperatorCommand } from '../../src/model/observation.ts'
 import type { NodeDoor, Submission } from '../../src/port/node.ts'
-import { probeLoop } from '../../src/runtime/probing.ts'
 import { createSupervisor, type Supervisor } from '../../src/runtime/supervisor.ts'
 import { SimClock } from './clock.ts'
 import { plan, type Stage } from './deeds.ts'
@@ -11,6 +10,7 @@ import { createFates, Faults } from './faults.ts'
 import { Machine } from './host.ts'
 import { Life, type Surroundings } from './life.ts'
 import { createMemoryStore, type MemoryStore } from './memory-store.ts'
+import { notify } from './notifiers.ts'
 import { silentLog, silentMeter } from './quiet.ts'
 import { createRandom, type SimRandom } from './random.ts'
 import { drawTask, type Scenario } from './scenario.ts'
@@ -24,6 +24,7 @@ export interface Bugs {
   readonly fenceNotChecked?: boolean
   readonly leaseReturnedOutsideTransaction?: boolean
   readonly oldIncarnationAccepted?: boolean
+  readonly toldForgotten?: boolean
 }
 
 export interface WorldParts {
@@ -197,6 +198,8 @@ export class World {
       store: life.store,
       host: life.host,
       prober: life.prober,
+      notifiers: life.notifiers,
+      redact: (text) => text,
       meter: silentMeter,
       log: silentLog,
       inbox: life.inbox,
@@ -211,8 +214,7 @@ export class World {
       this.state = 'idle'
       this.wakeAtMs = this.clock.nowMs()
       this.trace.note({ kind: 'supervisor', what: 'started' })
-      const forEver = new AbortController().signal
-      for (const dependency of parts.scenario.dependencies) this.stir(probeLoop(dependency, life, forEver))
+      this.stir(supervisor.notify(new AbortController().signal))
     }
     around.stirred = true
     begin().catch((error: unknown) => {
@@ -373,6 +375,7 @@ function configOf(scenario: Scenario): ResolvedConfig {
     http: { host: '127.0.0.1', port: 0 },
     dependencies: scenario.dependencies,
     pools: scenario.pools,
+    notify,
     shutdownMs: 30_000,
     secrets: [],
     warnings: [],

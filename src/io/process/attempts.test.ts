@@ -12,6 +12,10 @@ const progress: Frame = { type: 'progress', ...of, note: '' }
 const resetOk: Frame = { type: 'reset_ok', ...of }
 const expired: Frame = { type: 'lease_expired', ...of }
 const callStarted = (call: number): Frame => ({ type: 'call_started', ...of, call, kind: 'tool', name: 'n' })
+const compacted: Frame = { type: 'compacted', ...of, tokens: 1 }
+const compactFailed: Frame = { type: 'compact_failed', ...of, error }
+const modelCalled: Frame = { type: 'model_called', ...of }
+const userTurn: Frame = { type: 'user_turn', ...of }
 const callEnded = (call: number): Frame => ({ type: 'call_ended', ...of, call, ok: true })
 
 const verdicts = (frames: readonly Frame[], prepare: (attempts: Attempts) => void) => {
@@ -33,6 +37,13 @@ describe('credit', () => {
     { name: 'a call ended twice', frames: [callStarted(1), callEnded(1), callEnded(1)], verdict: '++-' },
     { name: 'work after the end', frames: [done, progress, callStarted(1), started, expired], verdict: '+----' },
     { name: 'a reset nobody asked for', frames: [resetOk, done], verdict: '-+' },
+    {
+      name: 'model calls and user turns, any number',
+      frames: [modelCalled, modelCalled, userTurn, userTurn],
+      verdict: '++++',
+    },
+    { name: 'the same after the end', frames: [done, modelCalled, userTurn], verdict: '+--' },
+    { name: 'a compaction nobody asked for', frames: [compacted, compactFailed, done], verdict: '--+' },
     { name: 'an older fence', frames: [{ ...done, fence: 0 }, done], verdict: '-+' },
     { name: 'another task', frames: [{ ...done, task: 'u' }, done], verdict: '-+' },
   ])('$name', ({ frames, verdict }) => {
@@ -57,6 +68,25 @@ describe('credit', () => {
 
   test('a reset of an attempt this process never had is answered once', () => {
     expect(verdicts([resetOk, resetOk], (attempts) => attempts.resetAsked('t', 1))).toBe('+-')
+  })
+
+  test.each([
+    { name: 'answered once', frames: [compacted, compacted, compactFailed], asked: 1, verdict: '+--' },
+    { name: 'asked twice before the answer: still once', frames: [compactFailed, compacted], asked: 2, verdict: '+-' },
+    { name: 'after the end it is not answered', frames: [done, compacted], asked: 1, verdict: '+-' },
+  ])('a compaction: $name', ({ frames, asked, verdict }) => {
+    const ask = (attempts: Attempts) => {
+      dispatched(attempts)
+      for (let time = 0; time < asked; time += 1) attempts.compactAsked('t', 1)
+    }
+    expect(verdicts(frames, ask)).toBe(verdict)
+  })
+
+  test('a compaction of an attempt this process never had earns nothing, and is not kept', () => {
+    const attempts = new Attempts()
+    attempts.compactAsked('t', 1)
+    expect(attempts.accept(compacted)).toBe('stray')
+    expect(attempts.size).toBe(0)
   })
 
   test('what is over is forgotten', () => {

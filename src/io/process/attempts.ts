@@ -10,6 +10,8 @@ interface Credit {
   expired: boolean
   /** Resets asked for and not answered. */
   resets: number
+  /** A compaction was asked for and is not answered. */
+  compacting: boolean
   calls: Set<number>
 }
 
@@ -21,27 +23,28 @@ const openCallsMax = 10_000
  *
  * I1. A frame counts only for an attempt that was dispatched to this very process.
  * I2. `started`, `done` or `failed`, and `lease_expired` count once an attempt;
- *     `reset_ok` and `reset_failed` once a reset; `call_ended` once a started call.
+ *     `reset_ok` and `reset_failed` once a reset, `compacted` and `compact_failed` once a
+ *     compaction, while the attempt is open; `call_ended` once a started call.
  * I3. So what an agent can make the supervisor commit is bounded by what it was given.
  */
 export class Attempts {
   readonly #credits = new Map<string, Credit>()
 
   dispatched(taskId: string, fence: number): void {
-    this.#credits.set(keyOf(taskId, fence), { open: true, started: false, expired: false, resets: 0, calls: new Set() })
+    this.#credits.set(keyOf(taskId, fence), newCredit(true))
   }
 
   resetAsked(taskId: string, fence: number): void {
     const key = keyOf(taskId, fence)
-    const credit = this.#credits.get(key) ?? {
-      open: false,
-      started: false,
-      expired: false,
-      resets: 0,
-      calls: new Set(),
-    }
+    const credit = this.#credits.get(key) ?? newCredit(false)
     credit.resets += 1
     this.#credits.set(key, credit)
+  }
+
+  /** One at a time: asking again before the answer earns no second one. */
+  compactAsked(taskId: string, fence: number): void {
+    const credit = this.#credits.get(keyOf(taskId, fence))
+    if (credit !== undefined) credit.compacting = true
   }
 
   /** Whether `frame` was to be expected; takes its credit. */
@@ -57,6 +60,10 @@ export class Attempts {
   get size(): number {
     return this.#credits.size
   }
+}
+
+function newCredit(open: boolean): Credit {
+  return { open, started: false, expired: false, resets: 0, compacting: false, calls: new Set() }
 }
 
 function take(credit: Credit, frame: AttemptFrame): 'expected' | 'stray' | 'too_many_calls' {
@@ -81,7 +88,14 @@ function take(credit: Credit, frame: AttemptFrame): 'expected' | 'stray' | 'too_
       return credit.calls.size > openCallsMax ? 'too_many_calls' : 'expected'
     case 'call_ended':
       return credit.open && credit.calls.delete(frame.call) ? 'expected' : 'stray'
+    case 'compacted':
+    case 'compact_failed':
+      if (!credit.open || !credit.compacting) return 'stray'
+      credit.compacting = false
+      return 'expected'
     case 'progress':
+    case 'model_called':
+    case 'user_turn':
       return credit.open ? 'expected' : 'stray'
     case 'done':
     case 'failed':

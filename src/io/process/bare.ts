@@ -68,7 +68,7 @@ export class BareReplica implements Replica {
       return this.#options.hooks.gone()
     }
     this.#observe({ ...this.#now(), kind: 'spawned', pid: 0, startTicks: null })
-    this.#observe({ ...this.#now(), kind: 'ready', checks: [], resettable: false })
+    this.#observe({ ...this.#now(), kind: 'ready', checks: [], resettable: false, compactable: false })
   }
 
   apply(effect: Exclude<HostEffect, { readonly kind: 'spawn' }>): void {
@@ -91,7 +91,9 @@ export class BareReplica implements Replica {
         return this.#observe({ ...this.#now(), kind: 'stack', frames: [] })
       case 'ack':
       case 'lease':
-        return // It has no journal, and cannot be told how long it may go on.
+      case 'nudge':
+      case 'compact': // Never asked: it is not compactable.
+        return // It has no journal, no ear and no context that we know of, and cannot be told how long it may go on.
       default:
         return assertNever(effect)
     }

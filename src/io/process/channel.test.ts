@@ -1,5 +1,6 @@
 import { Duplex } from 'node:stream'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { modelUsage } from '../../../test/fixtures/specs.ts'
 import { limits } from '../../model/limits.ts'
 import type { Observation } from '../../model/observation.ts'
 import { Channel } from './channel.ts'
@@ -95,11 +96,82 @@ describe('frames', () => {
     { name: 'no type', frame: '{}' },
     { name: 'done without output', frame: '{"type":"done","task":"t","fence":1}' },
     { name: 'hello again', frame: hello.trim() },
+    {
+      name: 'a dependency that is no name',
+      frame: '{"type":"call_started","task":"t","fence":1,"call":1,"kind":"tool","name":"n","dependency":"a b"}',
+    },
+    {
+      name: 'an error whose dependency is no name',
+      frame: '{"type":"failed","task":"t","fence":1,"error":{"name":"E","message":"m","dependency":"../x"}}',
+    },
+    {
+      name: 'a print with a long hash',
+      frame: `{"type":"call_ended","task":"t","fence":1,"call":1,"ok":true,"print":{"hash":"${'x'.repeat(129)}","folded":"y","length":1}}`,
+    },
+    { name: 'tokens below zero', frame: '{"type":"model_called","task":"t","fence":1,"promptTokens":-1}' },
+    { name: 'half a token', frame: '{"type":"model_called","task":"t","fence":1,"promptTokens":1.5}' },
+    { name: 'a cost beyond sense', frame: '{"type":"model_called","task":"t","fence":1,"usd":1e300}' },
+    { name: 'an unknown failure', frame: '{"type":"model_called","task":"t","fence":1,"failure":"__proto__"}' },
   ])('$name is a violation', ({ frame }) => {
     const on = open()
     on.say(`${hello}${frame}\n${pulse}`)
     expect(on.violation()).not.toBeNull()
     expect(on.count('pulse')).toBe(0)
+  })
+})
+
+describe('observations', () => {
+  function hear(...frames: readonly Record<string, unknown>[]) {
+    const on = open()
+    on.channel.dispatched('t', 1)
+    on.channel.compactAsked('t', 1)
+    on.say(hello + frames.map((frame) => `${JSON.stringify({ task: 't', fence: 1, ...frame })}\n`).join(''))
+    expect(on.violation()).toBeNull()
+    return on.observations.at(-1)
+  }
+  const call = { type: 'call_started', call: 1, kind: 'tool', name: 'n' }
+  const print = { hash: 'h', folded: 'f', length: 3 }
+
+  test.each([
+    { name: 'plain', said: {}, seen: { dependency: null, poll: false } },
+    { name: 'with a dependency', said: { dependency: 'db' }, seen: { dependency: 'db', poll: false } },
+    { name: 'that polls', said: { poll: true }, seen: { dependency: null, poll: true } },
+  ])('a call $name', ({ said, seen }) => {
+    expect(hear({ ...call, ...said })).toMatchObject({ kind: 'call_started', start: seen })
+  })
+
+  test.each([
+    { name: 'without a print', said: {}, seen: null },
+    { name: 'with one, and nothing besides', said: { print: { ...print, more: 'x' } }, seen: print },
+  ])('the end of a call $name', ({ said, seen }) => {
+    expect(hear(call, { type: 'call_ended', call: 1, ok: true, ...said })).toMatchObject({ print: seen })
+  })
+
+  test('an error keeps its dependency, and its texts are clean', () => {
+    const error = { name: 'E', message: 'a secret\u001b[31m', dependency: 'db' }
+    const clean = { name: 'E', message: 'a [redacted]', dependency: 'db' }
+    expect(hear(call, { type: 'call_ended', call: 1, ok: false, error })).toMatchObject({ error: clean })
+    expect(hear({ type: 'compact_failed', error })).toMatchObject({ kind: 'compact_failed', error: clean })
+    expect(hear({ type: 'failed', error })).toMatchObject({ kind: 'failed', error: clean })
+  })
+
+  test('a model call, where what was not said is null', () => {
+    expect(hear({ type: 'model_called' })).toMatchObject({ kind: 'model_called', usage: modelUsage() })
+    const said = { provider: 'a secret', model: 'x'.repeat(600), promptTokens: 3, failure: 'rate_limited', more: 1 }
+    const seen = hear({ type: 'model_called', ...said })
+    const model = 'x'.repeat(limits.noteLength)
+    const usage = modelUsage({ provider: 'a [redacted]', model, promptTokens: 3, failure: 'rate_limited' })
+    expect(seen?.kind === 'model_called' && seen.usage).toEqual(usage)
+  })
+
+  test.each([
+    { frame: { type: 'user_turn' }, seen: { kind: 'user_turn' } },
+    { frame: { type: 'compacted' }, seen: { kind: 'compacted', tokens: null } },
+    { frame: { type: 'compacted', tokens: 9 }, seen: { kind: 'compacted', tokens: 9 } },
+    { frame: { type: 'ready', checks: [], resettable: true }, seen: { kind: 'ready', compactable: false } },
+    { frame: { type: 'ready', checks: [], resettable: true, compactable: true }, seen: { compactable: true } },
+  ])('$frame', ({ frame, seen }) => {
+    expect(hear(frame)).toMatchObject(seen)
   })
 })
 
@@ -148,13 +220,16 @@ describe('rates', () => {
     expect(on.logs).toHaveLength(limits.logLinesPerSecond)
   })
 
-  test('work of a dispatched attempt is slowed down, never a violation', () => {
+  test.each([
+    { work: '{"type":"progress","task":"t","fence":1,"note":"n"}\n' },
+    { work: '{"type":"model_called","task":"t","fence":1}\n' },
+    { work: '{"type":"user_turn","task":"t","fence":1}\n' },
+  ])('work of a dispatched attempt is slowed down, never a violation: $work', ({ work }) => {
     const on = open()
     on.channel.dispatched('t', 1)
     on.say(hello)
-    const progress = '{"type":"progress","task":"t","fence":1,"note":"n"}\n'
     for (let second = 1; second <= 2 * limits.floodSeconds; second += 1) {
-      on.say(progress.repeat(limits.attemptFramesPerSecond + 1))
+      on.say(work.repeat(limits.attemptFramesPerSecond + 1))
       expect(on.stream.isPaused()).toBe(true)
       on.passSecond()
     }

@@ -19,8 +19,8 @@ import { parseFrame } from './schema.ts'
  * | nesting | `jsonDepth` | violation |
  * | not JSON, not UTF-8, not in the schema, no `hello` first | | violation |
  * | `output` of a task, `result` of a call | `payloadBytes` | violation: clients refuse it before they send |
- * | answers to what was dispatched: `started`, `done`, `failed`, `reset_*`, `lease_expired` | one each (`attempts.ts`) | stray |
- * | work of a dispatched attempt: calls, progress | `attemptFramesPerSecond` | not read for the rest of the second; never a violation, it is only slowed down |
+ * | answers to what was dispatched: `started`, `done`, `failed`, `reset_*`, `compact*`, `lease_expired` | one each (`attempts.ts`) | stray |
+ * | work of a dispatched attempt: calls, progress, model calls, user turns | `attemptFramesPerSecond` | not read for the rest of the second; never a violation, it is only slowed down |
  * | everything else: pulse, pong, checked, log, strays | `unsolicitedFramesPerSecond` (ten `log` count as one) | not read for the rest of the second; after `floodSeconds` such seconds in a row a violation |
  * | lines in `log` frames | `logLinesPerSecond` | dropped |
  * | half a frame to which nothing is added | `halfFrameSeconds` | violation |
@@ -93,6 +93,10 @@ export class Channel {
 
   resetAsked(taskId: string, fence: number): void {
     this.#attempts.resetAsked(taskId, fence)
+  }
+
+  compactAsked(taskId: string, fence: number): void {
+    this.#attempts.compactAsked(taskId, fence)
   }
 
   /** The inbox has room again. */
@@ -184,7 +188,7 @@ export class Channel {
     if (verdict === 'stray') {
       this.strays += 1
       this.#unsolicited += 1
-    } else if (frame.type === 'call_started' || frame.type === 'call_ended' || frame.type === 'progress') {
+    } else if (isWork(frame.type)) {
       this.#attemptFrames += 1
     }
     return verdict === 'expected'
@@ -260,6 +264,20 @@ export class Channel {
     this.#options.stream.pause() // Not destroyed: a host that sees its end would exit before it is judged.
     const { subject, inbox, clock, redact } = this.#options
     inbox.push({ ...subject, kind: 'violation', reason: redact(reason), atMs: clock.nowMs() })
+  }
+}
+
+/** What a running attempt may say as often as it likes; everything else of an attempt has its credit. */
+function isWork(type: AgentFrame['type']): boolean {
+  switch (type) {
+    case 'call_started':
+    case 'call_ended':
+    case 'progress':
+    case 'model_called':
+    case 'user_turn':
+      return true
+    default:
+      return false
   }
 }
 

@@ -24,6 +24,8 @@ export interface ReplicaOptions {
   readonly hooks: ReplicaHooks
 }
 
+type Compact = Extract<HostEffect, { readonly kind: 'compact' }>
+
 /** Journal steps are sent in parts well below a frame. One step's result is at most half a frame. */
 const journalPartLength = limits.frameBytes / 2
 const stackBoundMs = 1_000
@@ -87,6 +89,12 @@ export class FramedReplica implements Replica {
           fence: effect.fence,
           reason: effect.reason,
         })
+      case 'nudge': {
+        const { taskId: task, fence, text } = effect
+        return this.#channel?.send({ type: 'nudge', leaseMs, task, fence, text: text.slice(0, limits.nudgeLength) })
+      }
+      case 'compact':
+        return this.#compact(effect, leaseMs)
       case 'ping':
         return this.#channel?.send({ type: 'ping', leaseMs, ping: effect.ping })
       case 'check':
@@ -163,6 +171,11 @@ export class FramedReplica implements Replica {
       const { taskId, fence } = lease
       this.#observe({ ...this.#now(), taskId, fence, kind: 'failed', error: toErrorInfo(error) })
     }
+  }
+
+  #compact({ taskId: task, fence, timeoutMs, reason }: Compact, leaseMs: number): void {
+    this.#channel?.compactAsked(task, fence)
+    this.#channel?.send({ type: 'compact', leaseMs, task, fence, timeoutMs, reason })
   }
 
   #line(stream: 'stdout' | 'stderr', text: string): void {

@@ -1,7 +1,14 @@
 import type { Clock } from '../../port/clock.ts'
 import type { Inbox } from '../../port/inbox.ts'
 import type { Subject } from './observe.ts'
-import { type ProcessStat, readProportionalBytes, readStat, scanProcesses } from './proc.ts'
+import {
+  type OpenFiles,
+  type ProcessStat,
+  readOpenFiles,
+  readProportionalBytes,
+  readStat,
+  scanProcesses,
+} from './proc.ts'
 import type { WatchedProcess } from './replica.ts'
 
 /** A replica whose memory is looked at. */
@@ -13,12 +20,22 @@ export interface MemorySubject {
 
 const mebibyte = 1024 * 1024
 
-/** Resident memory of each replica's own processes, for display. */
+/** Resident memory and open files of each replica's own processes; not of what those started. */
 export async function reportMemory(subjects: readonly MemorySubject[], inbox: Inbox, clock: Clock): Promise<void> {
   for (const { subject, processes } of subjects) {
     const stats = await Promise.all(processes.map(({ pid }) => readStat(pid)))
     const bytes = stats.reduce((sum, stat) => sum + (stat?.residentBytes ?? 0), 0)
-    if (bytes > 0) inbox.push({ ...subject, kind: 'memory', bytes, atMs: clock.nowMs() })
+    if (bytes === 0) continue
+    const most = fullest(await Promise.all(processes.map(({ pid }) => readOpenFiles(pid))))
+    const openFiles = most?.count ?? null
+    inbox.push({
+      ...subject,
+      kind: 'memory',
+      bytes,
+      openFiles,
+      openFilesLimit: most?.limit ?? null,
+      atMs: clock.nowMs(),
+    })
   }
 }
 
@@ -51,6 +68,11 @@ export async function enforceMemory(subjects: readonly MemorySubject[]): Promise
       `Killed at ${used} MiB of memory; the limit is ${Math.round(limitBytes / mebibyte)} MiB (checked once a second).`,
     )
   }
+}
+
+/** Each process has a limit of its own, so the one with the most files is the one to watch. */
+function fullest(all: readonly (OpenFiles | null)[]): OpenFiles | null {
+  return all.reduce((most, one) => (one !== null && one.count > (most?.count ?? -1) ? one : most), null)
 }
 
 function sum(numbers: readonly number[]): number {

@@ -117,6 +117,27 @@ export async function readProportionalBytes(pid: number): Promise<number | null>
   return match === null ? null : Number(match[1]) * 1024
 }
 
+export interface OpenFiles {
+  readonly count: number
+  /** The soft limit; null when there is none. */
+  readonly limit: number | null
+}
+
+/** Open file descriptors of one process; null when they may not be seen: it runs under another user id, and we are not root. */
+export async function readOpenFiles(pid: number): Promise<OpenFiles | null> {
+  const [files, text] = await Promise.all([
+    readdir(`/proc/${pid}/fd`).catch(() => null),
+    readOrNull(`/proc/${pid}/limits`),
+  ])
+  return files === null ? null : { count: files.length, limit: parseOpenFilesLimit(text ?? '') }
+}
+
+/** The soft limit of /proc/<pid>/limits; null when it is unlimited, or not there. */
+export function parseOpenFilesLimit(limits: string): number | null {
+  const match = /^Max open files\s+(\d+)\s/m.exec(limits)
+  return match === null ? null : Number(match[1])
+}
+
 /** A zombie is gone: it holds nothing but its number. */
 export function isAlive(stat: ProcessStat): boolean {
   return stat.state !== 'Z' && stat.state !== 'X'

@@ -12,7 +12,7 @@ import { unreadableFor } from './isolation.ts'
 import { stateOf } from './look.ts'
 import { createSlots } from './machine.ts'
 import { createLineReader } from './output.ts'
-import { parseStat } from './proc.ts'
+import { parseOpenFilesLimit, parseStat } from './proc.ts'
 import { relativeImports } from './strip-job.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'prunella-pure-'))
@@ -30,6 +30,17 @@ test('/proc/<pid>/stat with a name that holds everything', () => {
     residentBytes: 256 * 4096,
   })
   expect([parseStat(''), parseStat('42 (x) R 1')]).toEqual([null, null])
+})
+
+test.each([
+  {
+    limits: 'Limit  Soft  Hard  Units\nMax open files            1024                 1048576              files\n',
+    most: 1024,
+  },
+  { limits: 'Max open files            unlimited            unlimited            files\n', most: null },
+  { limits: '', most: null },
+])('the soft limit of open files: $most', ({ limits, most }) => {
+  expect(parseOpenFilesLimit(limits)).toBe(most)
 })
 
 test.each([

@@ -3,6 +3,7 @@ import { assert } from '../../model/assert.ts'
 import { isValidName } from '../../model/ids.ts'
 import type { Json } from '../../model/json.ts'
 import { limits } from '../../model/limits.ts'
+import { modelFailures } from '../../model/observation.ts'
 import type { CheckResult } from '../../model/probe.ts'
 import type { AgentFrame } from '../../protocol/frames.ts'
 
@@ -14,7 +15,15 @@ const count = z.int().min(0)
 const milliseconds = z.number().min(0).max(1e12)
 /** JSON.parse made it and `decode` bounded its depth: any value is allowed. */
 const json = z.custom<Json>((value) => value !== undefined, 'missing')
-const error = z.object({ name: text, message: text, code: text.exactOptional(), stack: text.exactOptional() })
+const error = z.object({
+  name: text,
+  message: text,
+  code: text.exactOptional(),
+  stack: text.exactOptional(),
+  dependency: name.exactOptional(),
+})
+const hash = z.string().max(128)
+const print = z.object({ hash, folded: hash, length: count })
 const attempt = { task: name, fence: count }
 const checksMax = 100
 
@@ -38,7 +47,12 @@ const checkResult = z.discriminatedUnion('ok', [
 
 const frame = z.discriminatedUnion('type', [
   z.object({ type: z.literal('hello'), protocol: count, client: text }),
-  z.object({ type: z.literal('ready'), checks: z.array(name).max(checksMax).readonly(), resettable: z.boolean() }),
+  z.object({
+    type: z.literal('ready'),
+    checks: z.array(name).max(checksMax).readonly(),
+    resettable: z.boolean(),
+    compactable: z.boolean().exactOptional(),
+  }),
   z.object({ type: z.literal('setup_failed'), error }),
   z.object({ type: z.literal('pulse'), lagMs: milliseconds }),
   z.object({ type: z.literal('pong'), ping: count }),
@@ -55,7 +69,9 @@ const frame = z.discriminatedUnion('type', [
     repeat: z.enum(['safe_to_retry', 'check_first', 'ask_human']).exactOptional(),
     timeoutMs: milliseconds.exactOptional(),
     blocking: z.boolean().exactOptional(),
-    args: z.object({ hash: z.string().max(128), length: count, text }).exactOptional(),
+    args: z.object({ hash, length: count, text }).exactOptional(),
+    poll: z.boolean().exactOptional(),
+    dependency: name.exactOptional(),
   }),
   z.object({
     type: z.literal('call_ended'),
@@ -64,7 +80,25 @@ const frame = z.discriminatedUnion('type', [
     ok: z.boolean(),
     result: json.exactOptional(),
     error: error.exactOptional(),
+    print: print.exactOptional(),
   }),
+  z.object({
+    type: z.literal('model_called'),
+    ...attempt,
+    provider: text.exactOptional(),
+    model: text.exactOptional(),
+    promptTokens: count.exactOptional(),
+    completionTokens: count.exactOptional(),
+    usd: z.number().min(0).max(limits.usdPerCall).exactOptional(),
+    windowTokens: count.exactOptional(),
+    textHash: hash.exactOptional(),
+    textLength: count.exactOptional(),
+    toolCalls: count.exactOptional(),
+    failure: z.enum(modelFailures).exactOptional(),
+  }),
+  z.object({ type: z.literal('user_turn'), ...attempt }),
+  z.object({ type: z.literal('compacted'), ...attempt, tokens: count.exactOptional() }),
+  z.object({ type: z.literal('compact_failed'), ...attempt, error }),
   z.object({ type: z.literal('done'), ...attempt, output: json }),
   z.object({ type: z.literal('failed'), ...attempt, error }),
   z.object({ type: z.literal('reset_ok'), ...attempt }),
@@ -82,6 +116,18 @@ const frame = z.discriminatedUnion('type', [
 const isSameAsType: [AgentFrame, z.output<typeof frame>] extends [z.output<typeof frame>, AgentFrame] ? true : never =
   true
 assert(isSameAsType, 'the schema is the type')
+
+/** Optional fields are compatible with their absence, so names are compared besides: one left out here is dropped unseen. */
+type FieldOf<Frame> = Frame extends { readonly type: infer Type extends string }
+  ? `${Type}.${keyof Frame & string}`
+  : never
+const hasSameFields: [FieldOf<AgentFrame>, FieldOf<z.output<typeof frame>>] extends [
+  FieldOf<z.output<typeof frame>>,
+  FieldOf<AgentFrame>,
+]
+  ? true
+  : never = true
+assert(hasSameFields, 'the schema has all fields of the type')
 
 export type ParsedFrame =
   | { readonly ok: true; readonly frame: AgentFrame }

@@ -20,7 +20,18 @@ export interface Rows {
 
 type LedgerChange = Extract<
   Change,
-  { readonly kind: 'incident' | 'replica' | 'forget_replica' | 'pool' | 'audit' | 'renew' }
+  {
+    readonly kind:
+      | 'incident'
+      | 'notification'
+      | 'outbox'
+      | 'replica'
+      | 'forget_replica'
+      | 'pool'
+      | 'dependency'
+      | 'audit'
+      | 'renew'
+  }
 >
 export type Effect =
   | { readonly kind: 'task'; readonly before: TaskRow; readonly after: TaskRow }
@@ -64,9 +75,12 @@ class Draft {
       }
       case 'renew':
       case 'incident':
+      case 'notification':
+      case 'outbox':
       case 'replica':
       case 'forget_replica':
       case 'pool':
+      case 'dependency':
       case 'audit':
         this.effects.push({ kind: 'ledger', change })
         return null

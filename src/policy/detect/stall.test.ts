@@ -13,6 +13,8 @@ const call = (kind: OpenCall['kind'], sinceMs: number, forMs: number): OpenCall 
   timeoutMs: null,
   blocking: false,
   args: null,
+  dependency: null,
+  poll: false,
   sinceMs,
   deadlineMs: sinceMs + forMs,
 })

@@ -19,6 +19,8 @@ const blocking = (deadlineMs: number): AttemptRow =>
         timeoutMs: null,
         blocking: true,
         args: null,
+        dependency: null,
+        poll: false,
         sinceMs: 0,
         deadlineMs,
       },
@@ -31,7 +33,9 @@ function judge(
   last: ReturnType<typeof look> | null,
   more: { lagMs?: number; attempts?: readonly AttemptRow[] } = {},
 ) {
-  const row = readyReplica(0, { pulse: { lastMs: 0, firstLook: first, lastLook: last, askedMs: last?.atMs ?? null } })
+  const row = readyReplica(0, {
+    pulse: { lastMs: 0, heardMs: 0, firstLook: first, lastLook: last, askedMs: last?.atMs ?? null },
+  })
   return judgePulse(row, more.attempts ?? [], pulse, stepMs, nowMs, more.lagMs ?? 0)
 }
 

@@ -77,7 +77,7 @@ export class LadderChecker implements Checker {
       if (action.kind === 'quarantine' && action.replica !== null)
         this.quarantined.set(action.replica, action.incarnation ?? 0)
     }
-    const spec = this.pools.get(incident.pool)
+    const spec = this.pools.get(incident.pool ?? '')
     const passed =
       incident.status === 'closed' && incident.timeline.at(-1)?.text.includes('probation is passed') === true
     if (spec === undefined || !passed) return

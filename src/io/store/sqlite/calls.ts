@@ -20,6 +20,7 @@ export interface Calls {
   incident: readonly [id: IncidentId]
   incidents: readonly [query: IncidentQuery]
   audit: readonly [limit: number]
+  outbox: readonly [notifier: string, limit: number]
   depths: readonly []
 }
 

@@ -82,6 +82,7 @@ const claim: Claim = {
   count: 1,
   idle: true,
   hasSibling: true,
+  blocked: [],
   leaseUntilMs: 0,
 }
 

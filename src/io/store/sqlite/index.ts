@@ -111,6 +111,7 @@ function storeOf(client: Client): Store {
     incident: (id) => client.call('incident', id),
     incidents: (query) => client.call('incidents', query),
     audit: (limit) => client.call('audit', limit),
+    outbox: (notifier, limit) => client.call('outbox', notifier, limit),
     depths: () => client.call('depths'),
     prune: (keep) => client.call('prune', keep),
     close: () => client.close(),

@@ -1,5 +1,5 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import type { Change, PoolRecord, ReplicaRecord } from '../../../model/change.ts'
+import type { Change, DependencyRecord, PoolRecord, ReplicaRecord } from '../../../model/change.ts'
 import type { Incident } from '../../../model/incident.ts'
 import { limits } from '../../../model/limits.ts'
 import type { AuditRow } from '../../../port/store.ts'
@@ -9,7 +9,7 @@ interface Body {
   readonly body: string
 }
 
-/** Incidents (their actions stand inside them), replicas, pools, and what operators did. Bodies are JSON text. */
+/** Incidents (their actions stand inside them), replicas, pools, dependencies, and what operators did. Bodies are JSON text. */
 export class Ledger {
   readonly #putIncident: StatementSync
   readonly #openIncidents: StatementSync
@@ -19,6 +19,8 @@ export class Ledger {
   readonly #replicas: StatementSync
   readonly #putPool: StatementSync
   readonly #pools: StatementSync
+  readonly #putDependency: StatementSync
+  readonly #dependencies: StatementSync
   readonly #addAudit: StatementSync
   readonly #listAudit: StatementSync
   readonly #pruneAudit: StatementSync
@@ -35,6 +37,8 @@ export class Ledger {
     this.#replicas = db.prepare('SELECT body FROM replica ORDER BY name')
     this.#putPool = db.prepare('INSERT OR REPLACE INTO pool (name, body) VALUES (?, ?)')
     this.#pools = db.prepare('SELECT body FROM pool ORDER BY name')
+    this.#putDependency = db.prepare('INSERT OR REPLACE INTO dependency (name, body) VALUES (?, ?)')
+    this.#dependencies = db.prepare('SELECT body FROM dependency ORDER BY name')
     this.#addAudit = db.prepare('INSERT INTO audit (at_ms, who, what, target, reason) VALUES (?, ?, ?, ?, ?)')
     this.#listAudit = db.prepare('SELECT at_ms AS atMs, who, what, target, reason FROM audit ORDER BY seq DESC LIMIT ?')
     this.#pruneAudit = db.prepare('DELETE FROM audit WHERE seq <= (SELECT max(seq) FROM audit) - ?')
@@ -63,6 +67,14 @@ export class Ledger {
 
   putPool(record: PoolRecord): void {
     this.#putPool.run(record.pool, JSON.stringify(record))
+  }
+
+  putDependency(record: DependencyRecord): void {
+    this.#putDependency.run(record.dependency, JSON.stringify(record))
+  }
+
+  dependencies(): DependencyRecord[] {
+    return bodies(this.#dependencies)
   }
 
   pools(): PoolRecord[] {

@@ -16,13 +16,17 @@ describe('migrations', () => {
     const tables = db.prepare(`SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name`).all()
     expect(tables.map(({ name }) => name)).toEqual([
       'audit',
+      'dependency',
       'incident',
       'meta',
+      'outbox',
+      'outbox_dropped',
       'pool',
       'replica',
       'sqlite_sequence',
       'step',
       'task',
+      'told',
     ])
     migrate(db)
     expect(userVersion(db)).toBe(migrations.length)

@@ -80,6 +80,24 @@ export const migrations: readonly (readonly string[])[] = [
       at_ms REAL NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL, target TEXT NOT NULL, reason TEXT NOT NULL
     ) STRICT`,
   ],
+  [
+    `CREATE TABLE outbox (
+      seq INTEGER PRIMARY KEY AUTOINCREMENT,
+      notifier TEXT NOT NULL,
+      id TEXT NOT NULL,
+      rank INTEGER NOT NULL,
+      tries INTEGER NOT NULL DEFAULT 0,
+      retry_at_ms REAL NOT NULL DEFAULT 0,
+      body TEXT NOT NULL
+    ) STRICT`,
+    'CREATE UNIQUE INDEX outbox_id ON outbox (notifier, id)',
+    'CREATE INDEX outbox_next ON outbox (notifier, seq)',
+    // What is dropped first when it is full.
+    'CREATE INDEX outbox_rank ON outbox (rank, seq)',
+    'CREATE TABLE outbox_dropped (notifier TEXT PRIMARY KEY, count INTEGER NOT NULL) STRICT, WITHOUT ROWID',
+    'CREATE TABLE told (incident TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID',
+  ],
+  ['CREATE TABLE dependency (name TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID'],
 ]
 
 export function userVersion(db: DatabaseSync): number {

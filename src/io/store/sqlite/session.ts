@@ -8,6 +8,7 @@ import type { Request, RequestOf } from './calls.ts'
 import { type Connection, commitCounter } from './connection.ts'
 import { Journal } from './journal.ts'
 import { Ledger } from './ledger.ts'
+import { Outbox } from './outbox.ts'
 import { Reads } from './reads.ts'
 import { withText } from './task-columns.ts'
 import { Tasks } from './tasks.ts'
@@ -22,6 +23,7 @@ export class Session {
   readonly #journal: Journal
   readonly #tasks: Tasks
   readonly #ledger: Ledger
+  readonly #outbox: Outbox
   readonly #reads: Reads
 
   constructor(connection: Connection) {
@@ -33,6 +35,7 @@ export class Session {
     this.#journal = new Journal(db)
     this.#tasks = new Tasks(db, this.depths, this.#journal)
     this.#ledger = new Ledger(db)
+    this.#outbox = new Outbox(db)
     this.#reads = new Reads(db, this.#journal)
   }
 
@@ -87,6 +90,8 @@ export class Session {
         return this.#reads.incidents(request[2])
       case 'audit':
         return JSON.stringify(this.#ledger.audit(request[2]))
+      case 'outbox':
+        return JSON.stringify(this.#outbox.page(request[2], request[3]))
       case 'depths':
         return JSON.stringify(this.depths.all())
     }
@@ -96,8 +101,11 @@ export class Session {
     const leases = this.#tasks.takeBack()
     const { storeId } = this.connection
     const ledger = this.#ledger
-    const left = { replicas: ledger.replicas(), pools: ledger.pools(), incidents: ledger.openIncidents() }
-    return JSON.stringify({ storeId, leases, ...left })
+    const left = {
+      ...{ replicas: ledger.replicas(), pools: ledger.pools(), dependencies: ledger.dependencies() },
+      incidents: ledger.openIncidents(),
+    }
+    return JSON.stringify({ storeId, leases, ...left, told: this.#outbox.told() })
   }
 
   #submit([, , tasks, queueLimit]: RequestOf<'submit'>): string {
@@ -133,12 +141,18 @@ export class Session {
         return
       case 'incident':
         return this.#ledger.putIncident(change.incident)
+      case 'notification':
+        return this.#outbox.add(change)
+      case 'outbox':
+        return this.#outbox.write(change.write)
       case 'replica':
         return this.#ledger.putReplica(change.record)
       case 'forget_replica':
         return this.#ledger.forgetReplica(change.replica)
       case 'pool':
         return this.#ledger.putPool(change.record)
+      case 'dependency':
+        return this.#ledger.putDependency(change.record)
       case 'audit':
         return this.#ledger.addAudit(change)
       default:

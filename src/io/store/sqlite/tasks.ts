@@ -25,6 +25,7 @@ const leasedRowsKept = 20_000
 
 const eligible = `pool = ? AND suspect = ? AND status = 'queued'
   AND (avoid_replica IS NULL OR avoid_replica <> ? OR avoid_until_ms <= ? OR NOT ?)
+  AND (needs IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(needs) AS need JOIN json_each(?) AS down ON down.value = need.value))
   ORDER BY priority DESC, seq LIMIT ?`
 /** Exported for the test of its plan. */
 export const claimCandidates = `SELECT seq, priority FROM task WHERE ${eligible}`
@@ -129,6 +130,7 @@ export class Tasks implements Rows {
   /** Leases as JSON text. Highest priority first, then oldest; a suspect task alone, on an idle replica (R8). */
   claim(claim: Claim, nowMs: number): string[] {
     const { pool, replica, incarnation, leaseUntilMs } = claim
+    const blocked = JSON.stringify(claim.blocked)
     const given: SQLInputValue[] = [replica, incarnation, nowMs, leaseUntilMs]
     const which = (suspect: 0 | 1, count: number): SQLInputValue[] => [
       pool,
@@ -136,6 +138,7 @@ export class Tasks implements Rows {
       replica,
       nowMs,
       claim.hasSibling ? 1 : 0,
+      blocked,
       count,
     ]
     if (claim.count <= 0 || this.#depths.of(pool).queued === 0) return []

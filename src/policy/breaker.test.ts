@@ -1,0 +1,189 @@
+import { describe, expect, test } from 'vitest'
+import { breaker, dependencySpec } from '../../test/fixtures/specs.ts'
+import type { DependencyRow } from '../model/rows.ts'
+import {
+  answeredWhileOpen,
+  isDown,
+  isFlapping,
+  isReplicasOwnFault,
+  judgeDependency,
+  newDependency,
+  opened,
+  saw,
+  withoutWitness,
+} from './breaker.ts'
+
+type Call = readonly [replica: number, ok: boolean, atMs: number, task?: string]
+
+const fresh = newDependency(dependencySpec(), 0)
+const seen = (calls: readonly Call[], row: DependencyRow = fresh): DependencyRow =>
+  calls.reduce((so, [replica, ok, atMs, task = `t${atMs}`]) => {
+    return saw(so, { replica: `p/${replica}`, taskId: task, ok, atMs })
+  }, row)
+const checked = (row: DependencyRow, ok: boolean, atMs = 0): DependencyRow => ({
+  ...row,
+  last: { result: ok ? { ok } : { ok, reason: 'refused' }, latencyMs: 1, atMs },
+})
+
+describe('is the dependency down', () => {
+  test.each<{ name: string; row: DependencyRow; nowMs: number; kind: string }>([
+    { name: 'nothing was seen', row: fresh, nowMs: 0, kind: 'up' },
+    { name: 'one replica fails: suspect', row: seen([[0, false, 1]]), nowMs: 2, kind: 'suspect' },
+    {
+      name: 'one replica fails ten times: still only suspect',
+      row: seen(Array.from({ length: 10 }, (_, at): Call => [0, false, at])),
+      nowMs: 11,
+      kind: 'suspect',
+    },
+    {
+      name: 'two replicas fail and none succeeds: two failures are enough',
+      row: seen([
+        [0, false, 1],
+        [1, false, 2],
+      ]),
+      nowMs: 3,
+      kind: 'down',
+    },
+    {
+      name: 'with one success beside them, two are not',
+      row: seen([
+        [2, true, 0],
+        [0, false, 1],
+        [1, false, 2],
+      ]),
+      nowMs: 3,
+      kind: 'suspect',
+    },
+    {
+      name: 'three of four calls failed',
+      row: seen([
+        [2, true, 0],
+        [0, false, 1],
+        [1, false, 2],
+        [0, false, 3],
+      ]),
+      nowMs: 4,
+      kind: 'down',
+    },
+    {
+      name: 'half of the calls: not more than half',
+      row: seen([
+        [2, true, 0],
+        [3, true, 1],
+        [4, true, 1],
+        [0, false, 1],
+        [1, false, 2],
+        [0, false, 3],
+      ]),
+      nowMs: 4,
+      kind: 'suspect',
+    },
+    {
+      name: 'the older half of the window has dropped out',
+      row: seen([
+        [0, false, 1],
+        [1, false, 9_000],
+      ]),
+      nowMs: 10_000,
+      kind: 'suspect',
+    },
+    {
+      name: 'one ms before it counts',
+      row: seen([
+        [0, false, 1],
+        [1, false, 9_000],
+      ]),
+      nowMs: 9_999,
+      kind: 'down',
+    },
+    { name: 'one replica and the own check', row: checked(seen([[0, false, 1]]), false), nowMs: 2, kind: 'down' },
+    { name: 'one failed check alone: suspect', row: checked(fresh, false), nowMs: 2, kind: 'suspect' },
+    {
+      name: 'as many as the threshold: down',
+      row: { ...checked(fresh, false), check: { ...fresh.check, verdict: 'failed', failures: 3 } },
+      nowMs: 2,
+      kind: 'down',
+    },
+    {
+      name: 'a replica that got through since accuses nobody',
+      row: seen([
+        [0, false, 1],
+        [1, false, 2],
+        [0, true, 3],
+        [1, true, 4],
+      ]),
+      nowMs: 5,
+      kind: 'up',
+    },
+  ])('$name', ({ row, nowMs, kind }) => {
+    expect(judgeDependency(row, nowMs).kind).toBe(kind)
+  })
+})
+
+describe('the replica alone', () => {
+  const failing: readonly Call[] = [
+    [0, false, 10, 'a'],
+    [0, false, 20, 'b'],
+    [0, false, 30, 'b'],
+  ]
+  test.each<{ name: string; row: DependencyRow; is: boolean }>([
+    {
+      name: 'three failures on two tasks, a sibling got through since',
+      row: seen([...failing, [1, true, 15]]),
+      is: true,
+    },
+    { name: 'in the very moment of the first', row: seen([...failing, [1, true, 10]]), is: true },
+    { name: 'a sibling got through before only', row: seen([[1, true, 9], ...failing]), is: false },
+    { name: 'nobody else was there to tell', row: seen(failing), is: false },
+    { name: 'two failures are not enough', row: seen([...failing.slice(0, 2), [1, true, 15]]), is: false },
+    {
+      name: 'one task alone may be the cause',
+      row: seen([...failing.map(([replica, ok, at]): Call => [replica, ok, at, 'a']), [1, true, 15]]),
+      is: false,
+    },
+    { name: "the node's own check fails too", row: checked(seen([...failing, [1, true, 15]]), false), is: false },
+    { name: 'it got through since', row: seen([...failing, [1, true, 15], [0, true, 40]]), is: false },
+    { name: 'its witness was forgotten', row: withoutWitness(seen([...failing, [1, true, 15]]), 'p/0'), is: false },
+  ])('$name', ({ row, is }) => {
+    expect(isReplicasOwnFault(row, 'p/0')).toBe(is)
+  })
+})
+
+describe('an open breaker', () => {
+  const open = opened(seen([[0, false, 500]]), 'refused', 1_000)
+
+  test('remembers the first sign, and is asked again within its interval', () => {
+    expect(open.breaker).toMatchObject({ kind: 'open', sinceMs: 1_000, firstSignMs: 500 })
+    expect(open.check.nextAtMs).toBeLessThanOrEqual(1_000 + breaker.probeMs)
+  })
+
+  test('closes at the first success, forgets its witnesses, and thaws', () => {
+    const closed = answeredWhileOpen(open, true, 6_000)
+    expect(closed.breaker).toEqual({ kind: 'closed', sinceMs: 6_000, thawedMs: 6_000 })
+    expect(closed.witnesses).toEqual({})
+    expect(closed.stableMs).toBe(6_000 + breaker.stableMs)
+  })
+
+  test('stays open at a failure, and is asked every five seconds', () => {
+    const still = answeredWhileOpen(open, false, 6_000)
+    expect(isDown(still)).toBe(true)
+    expect(still.check.nextAtMs).toBe(11_000)
+  })
+
+  test('that flaps needs two successes, is asked more rarely, and its incident stays for the whole time', () => {
+    const again = opened(answeredWhileOpen(open, true, 6_000), 'refused', 30_000)
+    expect(isFlapping(again, 30_000)).toBe(true)
+    const half = answeredWhileOpen(again, true, 40_000)
+    expect(half.breaker.kind).toBe('half_open')
+    expect(half.check.nextAtMs).toBe(40_000 + 1.5 * breaker.probeMs)
+    expect(answeredWhileOpen(half, false, 45_000).breaker.kind).toBe('open')
+    expect(answeredWhileOpen(half, true, 45_000).stableMs).toBe(45_000 + breaker.flapMs)
+  })
+
+  test.each([
+    { name: 'inside the time', secondMs: 1_000 + breaker.flapMs - 1, is: true },
+    { name: 'as old as the time', secondMs: 1_000 + breaker.flapMs, is: false },
+  ])('two openings are flapping $name', ({ secondMs, is }) => {
+    expect(isFlapping(opened(open, 'refused', secondMs), secondMs)).toBe(is)
+  })
+})

@@ -1,0 +1,232 @@
+import type { DependencyRecord } from '../model/change.ts'
+import type { ReplicaName, TaskId } from '../model/ids.ts'
+import type { Witness } from '../model/incident.ts'
+import type { DependencySpec } from '../model/probe.ts'
+import type { DependencyRow, DependencyWitness } from '../model/rows.ts'
+import { newProbe } from './rows.ts'
+
+/** Failures of one replica in a row, on at least two tasks, that accuse it when others got through meanwhile. */
+const failuresOfOne = 3
+const tasksKept = 5
+/** A success is written into the cross table at most so often: at thousands of calls a second it says nothing new. */
+const successEveryMs = 250
+/** How soon a suspect dependency is asked again, ms. */
+const suspectEveryMs = 1_000
+
+export function newDependency(spec: DependencySpec, nowMs: number): DependencyRow {
+  return {
+    spec,
+    breaker: { kind: 'closed', sinceMs: nowMs, thawedMs: null },
+    openedMs: [],
+    check: newProbe(spec.probe, nowMs),
+    last: null,
+    traffic: { sinceMs: nowMs, ok: 0, failed: 0, okBefore: 0, failedBefore: 0 },
+    witnesses: {},
+    incidentId: null,
+    stableMs: null,
+  }
+}
+
+const unseen: DependencyWitness = {
+  failures: 0,
+  firstFailureMs: null,
+  lastFailureMs: null,
+  lastSuccessMs: null,
+  taskIds: [],
+}
+
+export interface Sighting {
+  readonly replica: ReplicaName
+  readonly taskId: TaskId
+  readonly ok: boolean
+  readonly atMs: number
+}
+
+/** Folds one call of an agent: real traffic is the best check. */
+export function saw(row: DependencyRow, sighting: Sighting): DependencyRow {
+  const { replica, taskId, ok, atMs } = sighting
+  const traffic = counted(turned(row, atMs).traffic, ok)
+  const before = row.witnesses[replica] ?? unseen
+  if (ok && before.failures === 0 && atMs - (before.lastSuccessMs ?? Number.NEGATIVE_INFINITY) < successEveryMs)
+    return { ...row, traffic }
+  const witness: DependencyWitness = ok
+    ? { ...unseen, lastSuccessMs: atMs }
+    : {
+        failures: before.failures + 1,
+        firstFailureMs: before.failures === 0 ? atMs : before.firstFailureMs,
+        lastFailureMs: atMs,
+        lastSuccessMs: before.lastSuccessMs,
+        taskIds: [...before.taskIds.filter((id) => id !== taskId), taskId].slice(-tasksKept),
+      }
+  return { ...row, traffic, witnesses: { ...row.witnesses, [replica]: witness } }
+}
+
+/** The sliding window in two halves: the old half drops out as a whole. */
+function turned(row: DependencyRow, atMs: number): DependencyRow {
+  const halfMs = row.spec.breaker.windowMs / 2
+  const { sinceMs, ok, failed } = row.traffic
+  const passed = Math.floor((atMs - sinceMs) / halfMs)
+  if (passed < 1) return row
+  const traffic =
+    passed === 1
+      ? { sinceMs: sinceMs + halfMs, ok: 0, failed: 0, okBefore: ok, failedBefore: failed }
+      : { sinceMs: atMs, ok: 0, failed: 0, okBefore: 0, failedBefore: 0 }
+  return { ...row, traffic }
+}
+
+function counted(traffic: DependencyRow['traffic'], ok: boolean): DependencyRow['traffic'] {
+  return ok ? { ...traffic, ok: traffic.ok + 1 } : { ...traffic, failed: traffic.failed + 1 }
+}
+
+export type DependencyVerdict =
+  | { readonly kind: 'up' }
+  | { readonly kind: 'suspect' }
+  | { readonly kind: 'down'; readonly reason: string; readonly confidence: number }
+
+/**
+ * Whether what was seen means that the dependency itself is down (R1): its own
+ * check says so, or several replicas fail on it and most calls do; or one fails
+ * on it and the node's check, the second witness, fails too.
+ */
+export function judgeDependency(row: DependencyRow, nowMs: number): DependencyVerdict {
+  const { breaker: spec } = row.spec
+  const { ok, failed, okBefore, failedBefore } = turned(row, nowMs).traffic
+  const failures = failed + failedBefore
+  const successes = ok + okBefore
+  const accusers = accusersOf(row, nowMs)
+  const checkFailed = row.last !== null && !row.last.result.ok
+  const checked = checkFailed ? `; the node's own check fails too: ${reasonOf(row)}` : ''
+  if (row.check.verdict === 'failed')
+    return {
+      kind: 'down',
+      reason: `its check failed ${row.check.failures} times in a row: ${reasonOf(row)}`,
+      confidence: 1,
+    }
+  const enough = successes === 0 ? Math.min(2, spec.failures) : spec.failures
+  if (accusers.length >= spec.replicas && failures >= enough && failures > successes) {
+    const reason = `${accusers.length} replicas failed on it (${accusers.join(', ')}), ${failures} of ${failures + successes} calls in ${spec.windowMs / 1000} s${checked}`
+    return { kind: 'down', reason, confidence: checkFailed ? 1 : failures / (failures + successes) }
+  }
+  if (accusers.length > 0 && checkFailed)
+    return { kind: 'down', reason: `${accusers.join(', ')} failed on it${checked}`, confidence: 0.9 }
+  return accusers.length > 0 || checkFailed ? { kind: 'suspect' } : { kind: 'up' }
+}
+
+/** Replicas whose last call inside the window failed. */
+function accusersOf(row: DependencyRow, nowMs: number): readonly ReplicaName[] {
+  return Object.entries(row.witnesses)
+    .filter(
+      ([, { failures, lastFailureMs }]) =>
+        failures > 0 && lastFailureMs !== null && nowMs - lastFailureMs < row.spec.breaker.windowMs,
+    )
+    .map(([replica]) => replica as ReplicaName)
+}
+
+/**
+ * Whether the replica alone cannot reach what others reach (R1): it failed time
+ * after time on different tasks, a sibling got through since its first failure,
+ * and the node's own check does not fail.
+ */
+export function isReplicasOwnFault(row: DependencyRow, replica: ReplicaName): boolean {
+  const witness = row.witnesses[replica]
+  if (witness === undefined || witness.failures < failuresOfOne || witness.taskIds.length < 2) return false
+  const since = witness.firstFailureMs ?? Number.POSITIVE_INFINITY
+  const others = Object.entries(row.witnesses).filter(([name]) => name !== replica)
+  const gotThrough = others.some(([, other]) => (other.lastSuccessMs ?? Number.NEGATIVE_INFINITY) >= since)
+  return gotThrough && row.last?.result.ok !== false && !isDown(row)
+}
+
+export function isDown(row: DependencyRow): boolean {
+  return row.breaker.kind !== 'closed'
+}
+
+/** When it first showed: a verdict refunds everything since. */
+export function firstSignMs(row: DependencyRow, nowMs: number): number {
+  let first = nowMs
+  for (const { failures, firstFailureMs } of Object.values(row.witnesses))
+    if (failures > 0 && firstFailureMs !== null) first = Math.min(first, firstFailureMs)
+  return first
+}
+
+export function opened(row: DependencyRow, reason: string, nowMs: number): DependencyRow {
+  const openedMs = [...row.openedMs.filter((at) => nowMs - at < row.spec.breaker.flapMs), nowMs].slice(-50)
+  return {
+    ...row,
+    breaker: { kind: 'open', sinceMs: nowMs, firstSignMs: firstSignMs(row, nowMs), reason, successes: 0 },
+    openedMs,
+    stableMs: null,
+    check: { ...row.check, nextAtMs: Math.min(row.check.nextAtMs, nowMs + probeEveryMs({ ...row, openedMs })) },
+  }
+}
+
+/** More than one outage inside the flapping time. */
+export function isFlapping(row: DependencyRow, nowMs: number): boolean {
+  return row.openedMs.filter((at) => nowMs - at < row.spec.breaker.flapMs).length > 1
+}
+
+/** An open one is asked every `probeMs`, a flapping one half as often again for each opening. */
+function probeEveryMs(row: DependencyRow): number {
+  const { probeMs, probeMaxMs } = row.spec.breaker
+  return Math.min(probeMaxMs, probeMs * (1 + 0.5 * Math.max(0, row.openedMs.length - 1)))
+}
+
+/** Successes in a row that an open one needs: one more when it flaps. */
+function successesNeeded(row: DependencyRow, nowMs: number): number {
+  return row.spec.probe.successThreshold + (isFlapping(row, nowMs) ? 1 : 0)
+}
+
+/** An open breaker after one more answer of the check. */
+export function answeredWhileOpen(row: DependencyRow, ok: boolean, nowMs: number): DependencyRow {
+  const { breaker } = row
+  if (breaker.kind === 'closed') return row
+  const nextAtMs = nowMs + probeEveryMs(row)
+  const check = { ...row.check, nextAtMs }
+  if (!ok) return { ...row, check, breaker: { ...breaker, kind: 'open', successes: 0 } }
+  const successes = breaker.successes + 1
+  if (successes < successesNeeded(row, nowMs))
+    return { ...row, check, breaker: { ...breaker, kind: 'half_open', successes } }
+  return {
+    ...row,
+    breaker: { kind: 'closed', sinceMs: nowMs, thawedMs: nowMs },
+    check: { ...row.check, verdict: 'ok', nextAtMs: nowMs + row.spec.probe.periodMs },
+    // What was seen during the outage accuses nobody afterwards.
+    witnesses: {},
+    traffic: { sinceMs: nowMs, ok: 0, failed: 0, okBefore: 0, failedBefore: 0 },
+    stableMs: nowMs + (isFlapping(row, nowMs) ? row.spec.breaker.flapMs : row.spec.breaker.stableMs),
+  }
+}
+
+/** A suspect is asked soon: its check is the second witness. */
+export function askSoon(row: DependencyRow, nowMs: number): DependencyRow {
+  const soonMs = row.last === null ? nowMs : Math.max(nowMs, row.last.atMs + suspectEveryMs)
+  return row.check.nextAtMs <= soonMs ? row : { ...row, check: { ...row.check, nextAtMs: soonMs } }
+}
+
+/** The cross table, as it stands in the incident. */
+export function tableOf(row: DependencyRow): readonly Witness[] {
+  return Object.entries(row.witnesses).map(([replica, { failures, lastSuccessMs, taskIds }]) => ({
+    replica: replica as ReplicaName,
+    failures,
+    successes: lastSuccessMs === null ? 0 : 1,
+    taskIds,
+  }))
+}
+
+export function reasonOf(row: DependencyRow): string {
+  if (row.breaker.kind !== 'closed') return row.breaker.reason
+  return row.last === null || row.last.result.ok ? 'no answer' : row.last.result.reason
+}
+
+/** As the supervisor before us left it: still down, and asked at once. */
+export function restored(row: DependencyRow, record: DependencyRecord, nowMs: number): DependencyRow {
+  const { down, openedMs, incidentId } = record
+  if (down === null) {
+    const stableMs = incidentId === null ? null : nowMs + row.spec.breaker.stableMs
+    return { ...row, openedMs, incidentId, stableMs }
+  }
+  return { ...row, openedMs, incidentId, breaker: { kind: 'open', ...down, successes: 0 } }
+}
+
+export function withoutWitness(row: DependencyRow, replica: ReplicaName): DependencyRow {
+  return { ...row, witnesses: Object.fromEntries(Object.entries(row.witnesses).filter(([name]) => name !== replica)) }
+}

@@ -1,0 +1,50 @@
+import { describe, expect, test } from 'vitest'
+import { dependencySpec, openCall, poolRow, poolSpec, runningAttempt } from '../../test/fixtures/specs.ts'
+import { newDependency, opened } from './breaker.ts'
+import { holdingDependency, thawLimit, waitsFor } from './hold.ts'
+
+const up = newDependency(dependencySpec({ name: 'up' }), 0)
+const down = opened(newDependency(dependencySpec({ name: 'down', critical: true }), 0), 'refused', 0)
+const spare = opened(newDependency(dependencySpec({ name: 'spare', critical: false }), 0), 'refused', 0)
+const provider = opened(
+  newDependency(dependencySpec({ name: 'llm', role: 'model_provider', critical: false }), 0),
+  '',
+  0,
+)
+const all = new Map([up, down, spare, provider].map((row) => [row.spec.name, row]))
+
+test.each([
+  { name: 'nothing it depends on is down', dependsOn: ['up'], holds: null },
+  { name: 'a critical one is', dependsOn: ['up', 'down'], holds: 'down' },
+  { name: 'one that is not critical only degrades', dependsOn: ['spare'], holds: null },
+  { name: 'a model provider always holds', dependsOn: ['llm'], holds: 'llm' },
+  { name: 'an unknown name holds nobody', dependsOn: ['nobody'], holds: null },
+])('held: $name', ({ dependsOn, holds }) => {
+  expect(holdingDependency(poolSpec({ dependsOn }), all)?.spec.name ?? null).toBe(holds)
+})
+
+test.each([
+  { name: 'its open call names what is down', calls: [openCall({ dependency: 'down' })], dependsOn: [], waits: 'down' },
+  { name: 'its open call names what is up', calls: [openCall({ dependency: 'up' })], dependsOn: ['down'], waits: null },
+  { name: 'its call names nothing: what its pool needs', calls: [openCall()], dependsOn: ['down'], waits: 'down' },
+  { name: 'no call at all', calls: [], dependsOn: ['spare'], waits: 'spare' },
+  { name: 'what its task needs', calls: [], dependsOn: [], needs: ['down'], waits: 'down' },
+  { name: 'nothing is needed', calls: [], dependsOn: [], waits: null },
+])('waits: $name', ({ calls, dependsOn, needs = [], waits }) => {
+  expect(waitsFor(runningAttempt('t', { calls, needs }), poolSpec({ dependsOn }), all)?.spec.name ?? null).toBe(waits)
+})
+
+describe('the ramp', () => {
+  const thawing = poolRow({ thaw: { sinceMs: 0, rampMs: 6_000 } })
+  test('nothing held it: no limit', () => expect(thawLimit(poolRow(), 10, 0)).toBeNull())
+  test('begins within half a second with a tenth, never with none', () => {
+    expect(thawLimit(thawing, 20, 500)).toBeGreaterThanOrEqual(2)
+    expect(thawLimit(thawing, 20, 500)).toBeLessThanOrEqual(3)
+    expect(thawLimit(thawing, 3, 500)).toBe(1)
+  })
+  test('only grows, and ends', () => {
+    const limits = Array.from({ length: 14 }, (_, at) => thawLimit(thawing, 20, at * 500) ?? 20)
+    expect(limits).toEqual(limits.toSorted((a, b) => a - b))
+    expect(thawLimit(thawing, 20, 6_500)).toBeNull()
+  })
+})

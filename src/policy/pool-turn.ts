@@ -1,0 +1,92 @@
+/** What a pool does when a dependency of its goes down, and when it is back (R2). */
+import type { IncidentId } from '../model/ids.ts'
+import type { Incident } from '../model/incident.ts'
+import type { PoolSpec } from '../model/pool.ts'
+import type { AttemptRow, DependencyRow, PoolRow, ReplicaRow } from '../model/rows.ts'
+import { refundAttempts } from './attempts.ts'
+import { chanceOf } from './backoff.ts'
+import { giveBack } from './dependency.ts'
+import { anyDependency } from './evidence.ts'
+import { type Dependencies, holdingDependency, holdReason, waitsFor } from './hold.ts'
+import { reattribute } from './incident.ts'
+import { Draft, type Outcome } from './outcome.ts'
+import { recordOf } from './rows.ts'
+
+/** A pool with everything that a turn of its dependencies touches. */
+export interface PoolView {
+  readonly nowMs: number
+  readonly spec: PoolSpec
+  readonly pool: PoolRow
+  readonly replicas: readonly ReplicaRow[]
+  readonly attempts: readonly AttemptRow[]
+  readonly incidents: ReadonlyMap<IncidentId, Incident>
+  /** As they are now. */
+  readonly dependencies: Dependencies
+}
+
+/** `down` was found down: the pool is held where it depends on it, and all that its failures charged is given back. */
+export function onDown(view: PoolView, down: DependencyRow): Outcome {
+  const { spec, nowMs } = view
+  const draft = new Draft()
+  draft.pool = gated(draft, view)
+  const since = down.breaker.kind === 'closed' ? nowMs : down.breaker.firstSignMs
+  const needsIt = spec.dependsOn.includes(down.spec.name)
+  const isOfIt = (dependency: string | null, atMs: number): boolean =>
+    atMs >= since && (dependency === down.spec.name || (needsIt && dependency === anyDependency))
+  if (needsIt) draft.pool = { ...draft.pool, failedStarts: 0 }
+  refundAttempts(draft, view, (mark) => isOfIt(mark.dependency, mark.atMs))
+  for (const row of view.replicas) {
+    const strikes = row.strikes.filter((strike) => !isOfIt(strike.dependency, strike.atMs))
+    if (strikes.length === row.strikes.length) continue
+    const refunded = { ...row, strikes }
+    draft.setReplica(refunded)
+    draft.change({ kind: 'replica', record: recordOf(refunded) })
+  }
+  for (const open of view.incidents.values()) {
+    if (open.pool !== spec.name || open.replica === null || open.fault.culprit === 'dependency') continue
+    if (!isOfIt(open.dependency, open.detectedMs)) continue
+    const because = `${down.spec.name} is down for everybody`
+    const blamed = reattribute(open, { culprit: 'dependency', because }, nowMs)
+    draft.setIncident(blamed)
+    draft.change({ kind: 'incident', incident: blamed })
+  }
+  return draft.finish()
+}
+
+/** `back` answers again. `held` are the dependencies as they were while it was down. */
+export function onBack(view: PoolView, back: DependencyRow, held: Dependencies): Outcome {
+  const { pool, spec, nowMs } = view
+  const draft = new Draft()
+  draft.pool = gated(draft, view)
+  if (pool.notReady !== null && draft.pool.notReady === null) {
+    draft.pool = { ...draft.pool, thaw: { sinceMs: nowMs, rampMs: back.spec.breaker.rampMs } }
+    for (const row of view.replicas) {
+      if (row.phase.kind !== 'waiting' || !Number.isFinite(row.phase.spawnAtMs)) continue
+      // Those that could not start without it need not wait for their backoff; not all in the same moment.
+      const spawnAtMs = Math.min(row.phase.spawnAtMs, nowMs + spec.recovery.backoff.baseMs * chanceOf(row.name))
+      draft.setReplica({ ...row, phase: { kind: 'waiting', spawnAtMs } })
+    }
+  }
+  const was = held.get(back.spec.name)
+  const sinceMs = was === undefined || was.breaker.kind === 'closed' ? nowMs : was.breaker.firstSignMs
+  for (const attempt of view.attempts) {
+    if (waitsFor(attempt, spec, held)?.spec.name !== back.spec.name) continue
+    draft.setAttempt(giveBack(attempt, sinceMs, nowMs))
+  }
+  return draft.finish()
+}
+
+/** The pool's gate as its dependencies want it now. */
+function gated(draft: Draft, { pool, spec, dependencies, nowMs }: PoolView): PoolRow {
+  const holding = holdingDependency(spec, dependencies)
+  const notReady = holding === null ? null : holdReason(holding)
+  if (notReady === pool.notReady) return pool
+  if ((notReady === null) !== (pool.notReady === null)) {
+    const text =
+      notReady === null
+        ? 'ready again'
+        : `not ready: ${notReady}; running tasks go on, none is started, nobody is restarted`
+    draft.notice({ kind: 'pool', pool: pool.name, text, atMs: nowMs })
+  }
+  return { ...pool, notReady, thaw: notReady === null ? pool.thaw : null }
+}

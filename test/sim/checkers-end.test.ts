@@ -1,0 +1,38 @@
+import { expect, test } from 'vitest'
+import type { TaskView } from '../../src/model/task.ts'
+import { check } from './checked.ts'
+
+const taskId = 't1'
+const first = { replica: 'pool/0', incarnation: 1 } as const
+const view: TaskView = {
+  ...{ id: taskId, pool: 'pool', status: 'done', input: null, priority: 0, idempotencyKey: null, needs: [] },
+  ...{ submittedMs: 0, notBeforeMs: null, deadlineMs: null, finishedMs: null, fence: 1, lease: null, attempts: [] },
+  ...{ countedAttempts: 0, output: null, error: null, reason: null, steps: [] },
+}
+const crashed = { attempt: 2, startedMs: 0, endedMs: 0, outcome: 'crashed', counted: true, ...first } as const
+
+test.each<{ readonly name: string; readonly task: TaskView | null; readonly rules: readonly string[] }>([
+  { name: 'done', task: view, rules: [] },
+  { name: 'lost', task: null, rules: ['not_lost'] },
+  { name: 'still queued', task: { ...view, status: 'queued' }, rules: ['drains'] },
+  {
+    name: 'failed with attempts left',
+    task: { ...view, status: 'failed', countedAttempts: 2 },
+    rules: ['attempts_counted'],
+  },
+  { name: 'failed with all attempts used', task: { ...view, status: 'failed', countedAttempts: 3 }, rules: [] },
+  {
+    name: 'dead after three replicas',
+    task: { ...view, status: 'dead_letter', attempts: [crashed, crashed, crashed] },
+    rules: [],
+  },
+  {
+    name: 'dead after four',
+    task: { ...view, status: 'dead_letter', attempts: [crashed, crashed, crashed, crashed] },
+    rules: ['poison_bounded'],
+  },
+])('at the end, $name: $rules', ({ task, rules }) => {
+  const { trace, checkers } = check()
+  checkers.end(taskId, task)
+  expect(trace.violations.map((violation) => violation.rule)).toEqual(rules)
+})
