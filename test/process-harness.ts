@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { createClock } from '../src/io/clock.ts'
 import { createProcessHost, type ProcessHostOptions } from '../src/io/process/host.ts'
+import { defaultDetect } from '../src/model/detect.ts'
 import type { ReplicaName } from '../src/model/ids.ts'
 import type { Observation } from '../src/model/observation.ts'
 import type { AgentSpec, PoolSpec } from '../src/model/pool.ts'
@@ -56,6 +57,7 @@ export function poolSpec(mode: string, changes: Partial<PoolSpec> = {}): PoolSpe
     retry: { attempts: 3, backoff, repeat: 'safe_to_retry' },
     leaseMs: 10_000,
     memoryBytes: null,
+    detect: defaultDetect,
     environment: { pass: [], set: { FAKE_MODE: mode } },
     ...changes,
   }

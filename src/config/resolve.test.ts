@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { defaultDetect } from '../model/detect.ts'
 import { ConfigError } from '../model/errors.ts'
 import { env, resolveConfig } from './index.ts'
 import type { ResolveContext } from './resolve.ts'
@@ -72,6 +73,7 @@ describe('defaults', () => {
       },
       leaseMs: 15_000,
       memoryBytes: null,
+      detect: defaultDetect,
       environment: { pass: [], set: {} },
     })
   })
@@ -97,6 +99,37 @@ describe('defaults', () => {
       name: 'a time-out fits a shorter period',
       raw: { health: { liveness: { periodSeconds: 2 } } },
       want: { health: { liveness: { periodMs: 2_000, timeoutMs: 1_000 } } },
+    },
+    {
+      name: 'a level that was given takes along those below it',
+      raw: { detect: { toolLoop: { thresholds: { same_call: { act: 2 } } } } },
+      want: { detect: { toolLoop: { thresholds: { same_call: { note: 2, nudge: 2, act: 2 } } } } },
+    },
+    {
+      name: 'and those above it',
+      raw: { detect: { toolLoop: { thresholds: { same_call: { note: 7 } } } } },
+      want: { detect: { toolLoop: { thresholds: { same_call: { note: 7, nudge: 7, act: 7 } } } } },
+    },
+    {
+      name: 'a tool is declared as polling, and has thresholds of its own',
+      raw: {
+        detect: { toolLoop: { tools: { wait: { polling: true }, grep: { thresholds: { same_error: { act: 9 } } } } } },
+      },
+      want: {
+        detect: {
+          toolLoop: {
+            tools: {
+              wait: { polling: true, thresholds: {} },
+              grep: { polling: false, thresholds: { same_error: { note: 2, nudge: 3, act: 9 } } },
+            },
+          },
+        },
+      },
+    },
+    {
+      name: 'a horizon is a duration',
+      raw: { detect: { memory: { horizon: '1m', fullShare: 0.9 } } },
+      want: { detect: { memory: { horizonMs: 60_000, fullShare: 0.9 } } },
     },
     { name: 'memory is a quantity', raw: { limits: { memory: '512Mi' } }, want: { memoryBytes: 536_870_912 } },
     {
@@ -284,6 +317,26 @@ describe('refusals', () => {
       name: 'two checks in one',
       raw: { ...pool(), dependencies: { x: { check: { tcp: 'a:1', http: 'http://a' } } } },
       says: 'dependencies.x.check must have exactly one of http, tcp, postgres, mcp, got ["http","tcp"]',
+    },
+    {
+      name: 'levels upside down',
+      raw: pool({ detect: { toolLoop: { thresholds: { cycle: { nudge: 4, act: 3 } } } } }),
+      says: 'pools.a.detect.toolLoop.thresholds.cycle must rise from note to nudge to act',
+    },
+    {
+      name: 'a form nobody knows',
+      raw: pool({ detect: { toolLoop: { thresholds: { same_cal: { act: 3 } } } } }),
+      says: 'same_cal is an unknown key, did you mean "same_call"?',
+    },
+    {
+      name: 'a slope through four samples',
+      raw: pool({ detect: { memory: { samples: 4 } } }),
+      says: 'pools.a.detect.memory.samples must be at least 5, got 4',
+    },
+    {
+      name: 'a detector of a later version',
+      raw: pool({ detect: { stall: {} } }),
+      says: 'pools.a.detect.stall is not supported by this version of Prunella yet',
     },
     {
       name: 'missing agent file',

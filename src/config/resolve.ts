@@ -7,6 +7,7 @@ import { redact } from '../model/redact.ts'
 import { checkConfig } from './check.ts'
 import { defaultDeadlines, defaultProbes, defaultPulse, defaultRecovery, defaultRetry, defaults } from './defaults.ts'
 import { resolveDependency, resolveProvider } from './dependency.ts'
+import { resolveDetect } from './detect.ts'
 import { type Environment, passwordIn, secretsAmong, substitute } from './environment.ts'
 import { describeIssues } from './issue.ts'
 import { configSchema, type RawBackoff, type RawConfig, type RawPool, type RawProbe } from './schema.ts'
@@ -134,6 +135,7 @@ function resolvePool(name: string, raw: RawPool, context: ResolveContext): PoolS
       toolMs: raw.deadlines?.tool ?? defaultDeadlines.toolMs,
       idleMs: raw.deadlines?.idle ?? defaultDeadlines.idleMs,
     },
+    detect: resolveDetect(raw.detect),
     recovery: resolveRecovery(raw.recovery, replicas.max),
     retry: {
       attempts: raw.retry?.attempts ?? defaultRetry.attempts,

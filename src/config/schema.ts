@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { isValidName } from '../model/ids.ts'
 import { type Duration, parseDuration, parseSize, type Size } from '../model/units.ts'
+import { detectSchema } from './detect.ts'
 import { object } from './issue.ts'
 
 /*
@@ -108,6 +109,7 @@ const pool = object(
       },
       ['modelFirstByte', 'modelIdle'],
     ).optional(),
+    detect: detectSchema.optional(),
     recovery: recovery.optional(),
     limits: object({ memory: size.optional() }, [
       'tokensPerTask',
@@ -127,7 +129,7 @@ const pool = object(
       set: z.record(environmentName, z.string()).optional(),
     }).optional(),
   },
-  ['detect', 'scaling', 'devices', 'kubernetes'],
+  ['scaling', 'devices', 'kubernetes'],
 )
 
 const dependency = object({

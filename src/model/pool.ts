@@ -1,3 +1,4 @@
+import type { DetectSpec } from './detect.ts'
 import type { PoolName } from './ids.ts'
 import type { ProbeSpec } from './probe.ts'
 import type { RepeatWord } from './task.ts'
@@ -76,6 +77,7 @@ export interface PoolSpec {
   readonly health: { readonly liveness: ProbeSpec; readonly readiness: ProbeSpec; readonly startup: ProbeSpec }
   readonly pulse: PulseSpec
   readonly deadlines: DeadlinesSpec
+  readonly detect: DetectSpec
   readonly recovery: RecoverySpec
   readonly retry: RetrySpec
   readonly leaseMs: number

@@ -1,3 +1,4 @@
+import { defaultDetect } from '../../src/model/detect.ts'
 import type { PoolSpec } from '../../src/model/pool.ts'
 import type { DependencySpec, ProbeSpec } from '../../src/model/probe.ts'
 import type { RepeatWord } from '../../src/model/task.ts'
@@ -162,6 +163,7 @@ export function basicPool(name: string, replicas: number, concurrency: number): 
     retry: { attempts: 3, backoff: { baseMs: 1_000, factor: 2, maxMs: 60_000, jitter: 0.5 }, repeat: 'safe_to_retry' },
     leaseMs: 15_000,
     memoryBytes: null,
+    detect: defaultDetect,
     environment: { pass: [], set: {} },
   }
 }

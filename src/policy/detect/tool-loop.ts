@@ -1,7 +1,8 @@
 import { assertNever } from '../../model/assert.ts'
-import type { Levels, LoopThresholds, LoopVerdict, ToolLoopSpec, VerdictLevel } from '../../model/detect.ts'
+import type { LoopThresholds, LoopVerdict, ToolLoopSpec, VerdictLevel } from '../../model/detect.ts'
 import { limits } from '../../model/limits.ts'
 import type { ModelFact, RunFact, ToolFact } from '../../model/run.ts'
+import { isLouder, levelOf } from './level.ts'
 import { type Cycles, foldCycles, mostRounds, noCycles } from './loop/cycles.ts'
 import { emptyMemory, noveltyOf, type RunMemory, rememberCall, rememberText, seenCall } from './loop/memory.ts'
 import { foldStagnation, stalledByTalk } from './loop/stagnation.ts'
@@ -107,7 +108,7 @@ function countCall(state: RunState, fact: ToolFact) {
   const memory = rememberCall(state.memory, call, novelty)
   const streaks = foldStreaks(state.streaks, call, before.at(-1), novelty)
   const cycles = foldCycles(state.cycles, call, before, novelty)
-  const stagnation = foldStagnation(state.stagnation, call, novelty)
+  const stagnation = foldStagnation(state.stagnation, call, state.memory, novelty)
   return {
     state: { ...state, facts: state.facts + 1, memory, streaks, talk: noTalk, cycles, stagnation },
     signals: [
@@ -138,20 +139,18 @@ function signal(form: Signal['form'], { count, since }: Streak): Signal {
   return { form, count, since, period: 1 }
 }
 
-const ranks: Readonly<Record<VerdictLevel, number>> = { note: 1, nudge: 2, act: 3 }
-
 function judged(state: RunState, fact: RunFact, signals: readonly Signal[], spec: ToolLoopSpec): Folded {
   const thresholds = thresholdsFor(fact, spec)
   let loudest: { readonly signal: Signal; readonly level: VerdictLevel } | null = null
   for (const one of signals) {
     const level = levelOf(one.count, thresholds[one.form])
-    if (level !== null && (loudest === null || ranks[level] > ranks[loudest.level])) loudest = { signal: one, level }
+    if (level !== null && isLouder(level, loudest?.level ?? null)) loudest = { signal: one, level }
   }
   // Only a call shows that the calls are well again; talk says nothing about them.
   if (loudest === null)
     return { state: fact.kind === 'tool' && state.said !== null ? { ...state, said: null } : state, verdict: null }
   const { signal: found, level } = loudest
-  if (state.said !== null && ranks[level] <= ranks[state.said]) return { state, verdict: null }
+  if (!isLouder(level, state.said)) return { state, verdict: null }
   const evidence = evidenceOf(found, state.memory.calls)
   return {
     state: { ...state, said: level },
@@ -162,11 +161,4 @@ function judged(state: RunState, fact: RunFact, signals: readonly Signal[], spec
 function thresholdsFor(fact: RunFact, { thresholds, tools }: ToolLoopSpec): LoopThresholds {
   const own = fact.kind === 'tool' ? tools[fact.name]?.thresholds : undefined
   return own === undefined ? thresholds : { ...thresholds, ...own }
-}
-
-/** The loudest level that `count` reaches, or null. */
-export function levelOf(count: number, { note, nudge, act }: Levels): VerdictLevel | null {
-  if (count >= act) return 'act'
-  if (count >= nudge) return 'nudge'
-  return count >= note ? 'note' : null
 }

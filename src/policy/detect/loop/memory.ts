@@ -48,6 +48,11 @@ export function seenCall(at: number, fact: ToolFact): SeenCall {
   return { at, fact, request: `${fact.name} ${fact.argsHash}`, answer: `${fact.name} ${result}` }
 }
 
+/** A result without a word, such as that of a search that found nothing. */
+export function isEmpty({ fact }: SeenCall): boolean {
+  return fact.resultLength <= 1
+}
+
 export function noveltyOf(memory: RunMemory, { fact, request }: SeenCall): Novelty {
   return {
     isNewRequest: !memory.requests.includes(request),

@@ -1,6 +1,6 @@
 import { limits } from '../../../model/limits.ts'
 import type { ModelFact } from '../../../model/run.ts'
-import type { Novelty, SeenCall } from './memory.ts'
+import { isEmpty, type Novelty, type SeenCall } from './memory.ts'
 
 /** Facts in a row that have `key` in common. */
 export interface Streak {
@@ -59,7 +59,8 @@ function foldError(streak: Streak, call: SeenCall, last: SeenCall | undefined): 
 
 function foldGrowing(streak: Streak, call: SeenCall, last: SeenCall | undefined): Streak {
   const before = last?.fact.argsLength ?? 0
-  const grown = call.fact.argsLength > before && call.fact.argsLength <= before * limits.growthFactor
+  const now = call.fact.argsLength
+  const grown = now >= before + limits.growthLeast && now <= before * limits.growthFactor
   return grown ? going(streak, call.answer, call.at, 1) : { key: call.answer, count: 1, since: call.at }
 }
 
@@ -78,10 +79,6 @@ function going(streak: Streak, key: string, at: number, weight: number): Streak 
   return streak.key === key && streak.count > 0
     ? { ...streak, count: streak.count + weight }
     : { key, count: 1, since: at }
-}
-
-function isEmpty({ fact }: SeenCall): boolean {
-  return fact.resultLength <= 1
 }
 
 /** Answers without a call. */
