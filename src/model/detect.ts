@@ -69,14 +69,18 @@ export const defaultLoopThresholds: LoopThresholds = {
   cycle: { note: 2, nudge: 2, act: 3 },
   /** Failures of one tool in a row, with one error under whatever arguments, or of one call with whatever error. */
   same_error: { note: 2, nudge: 3, act: 5 },
-  /** Calls in a row whose arguments grow, by a word or so (`limits.growthLeast`, `growthFactor`), while the result stays. */
+  /**
+   * Calls in a row whose arguments grow, by less than `limits.growthFactor` each, while the result stays; one more
+   * where only the lengths are known. Of a batch with one acknowledgement six in a row grow by chance once in 720
+   * windows, five would once in 120.
+   */
   growing_arguments: { note: 3, nudge: 4, act: 5 },
   /** Calls in a row with new arguments and one answer to the letter. High: a batch (`ok`, `ok`, `ok`) looks the same. */
   same_answer: { note: 6, nudge: 10, act: 20 },
   /** Calls in a row with results that differ in digits only. High: an undeclared poll of a progress bar looks the same. */
   digits_only: { note: 4, nudge: 6, act: 12 },
   /** Times in a row of one call whatever it returns; half where both the result and the agent's words are new. */
-  same_request: { note: 4, nudge: 6, act: 10 },
+  same_request: { note: 4, nudge: 6, act: 8 },
   /** Rounds of a cycle of calls whatever they return; half where both the result and the agent's words are new. */
   request_cycle: { note: 3, nudge: 4, act: 6 },
   /** Answers in a row with text and without a call. Agents that finish give up to four in a row (a summary, a farewell). */

@@ -90,8 +90,6 @@ export const limits = {
   loopDensity: 8,
   /** Distinct results, calls and texts of one run remembered by hash: what is older counts as new, which errs on the agent's side. */
   hashesRemembered: 128,
-  /** Characters by which arguments must grow from call to call: a word. The numbers of a batch grow by one. */
-  growthLeast: 3,
   /** Arguments that grow by more than this from call to call are other arguments, not the same with a word added. */
   growthFactor: 1.6,
   /** Matching calls quoted as evidence: the newest. */

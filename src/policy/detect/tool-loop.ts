@@ -10,6 +10,7 @@ import {
   type CallStreaks,
   foldStreaks,
   foldTalk,
+  growthOf,
   isTalk,
   noCallStreaks,
   noStreak,
@@ -115,7 +116,7 @@ function countCall(state: RunState, fact: ToolFact) {
       repeats(memory),
       { form: 'cycle', ...mostRounds(cycles.whole) } as const,
       signal('same_error', streaks.sameError),
-      signal('growing_arguments', streaks.growing),
+      signal('growing_arguments', growthOf(streaks.growing)),
       signal('digits_only', streaks.digitsOnly),
       signal('same_request', streaks.sameRequest),
       { form: 'request_cycle', ...mostRounds(cycles.requests) } as const,
@@ -135,7 +136,7 @@ function repeats({ calls, productiveAt }: RunMemory): Signal {
   return { form, count: same.length, since: same[0]?.at ?? 0, period: 1 }
 }
 
-function signal(form: Signal['form'], { count, since }: Streak): Signal {
+function signal(form: Signal['form'], { count, since }: Pick<Streak, 'count' | 'since'>): Signal {
   return { form, count, since, period: 1 }
 }
 

@@ -12,10 +12,16 @@ export interface Streak {
 
 export const noStreak: Streak = { key: '', count: 0, since: 0 }
 
+/** Arguments that grow. Chance makes lengths grow as well, so one call does not count until the texts show it. */
+export interface Growth extends Streak {
+  /** Every text is the one before it with something put in. */
+  readonly isShown: boolean
+}
+
 /** Streaks of calls. Talk in between does not end one: an agent that comments on its loop is still in it. */
 export interface CallStreaks {
   readonly sameError: Streak
-  readonly growing: Streak
+  readonly growing: Growth
   readonly sameAnswer: Streak
   readonly digitsOnly: Streak
   readonly sameRequest: Streak
@@ -23,7 +29,7 @@ export interface CallStreaks {
 
 export const noCallStreaks: CallStreaks = {
   sameError: noStreak,
-  growing: noStreak,
+  growing: { ...noStreak, isShown: true },
   sameAnswer: noStreak,
   digitsOnly: noStreak,
   sameRequest: noStreak,
@@ -57,11 +63,28 @@ function foldError(streak: Streak, call: SeenCall, last: SeenCall | undefined): 
   return goesOn ? { ...streak, key: call.answer, count: streak.count + 1 } : going(streak, call.answer, call.at, 1)
 }
 
-function foldGrowing(streak: Streak, call: SeenCall, last: SeenCall | undefined): Streak {
-  const before = last?.fact.argsLength ?? 0
-  const now = call.fact.argsLength
-  const grown = now >= before + limits.growthLeast && now <= before * limits.growthFactor
-  return grown ? going(streak, call.answer, call.at, 1) : { key: call.answer, count: 1, since: call.at }
+function foldGrowing(streak: Growth, call: SeenCall, last: SeenCall | undefined): Growth {
+  const begun: Growth = { key: call.answer, count: 1, since: call.at, isShown: true }
+  if (last === undefined || streak.key !== call.answer) return begun
+  const [before, now] = [last.fact.argsLength, call.fact.argsLength]
+  if (now <= before || now > before * limits.growthFactor) return begun
+  const isShown = streak.isShown && isPutIn(last.fact.argsText, call.fact.argsText)
+  return { ...streak, count: streak.count + 1, isShown }
+}
+
+/** Whether `longer` is `shorter` with something put in at one place. */
+function isPutIn(shorter: string | null, longer: string | null): boolean {
+  if (shorter === null || longer === null) return false
+  let head = 0
+  while (head < shorter.length && shorter[head] === longer[head]) head++
+  let tail = 0
+  while (tail < shorter.length - head && shorter.at(-1 - tail) === longer.at(-1 - tail)) tail++
+  return head + tail === shorter.length
+}
+
+/** What the growth counts: its calls, or one less while only their lengths say so. */
+export function growthOf({ count, since, isShown }: Growth): Pick<Streak, 'count' | 'since'> {
+  return { count: isShown || count < 2 ? count : count - 1, since }
 }
 
 function foldAnswer(streak: Streak, call: SeenCall, last: SeenCall | undefined): Streak {
