@@ -22,7 +22,7 @@ import { evidenceOf, type Signal } from './loop/words.ts'
 
 /**
  * What the loop detector keeps of one run: about 350 short strings and 24 calls,
- * 40 KiB at most with every `argsText` at its limit, however long the run.
+ * 40 KiB with every `argsText` at its limit and names and hashes of ordinary length, however long the run.
  */
 export interface RunState {
   /** Facts folded. */
