@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { createClock } from '../src/io/clock.ts'
 import { createProcessHost, type ProcessHostOptions } from '../src/io/process/host.ts'
+import { defaultDetect } from '../src/model/detect.ts'
 import type { ReplicaName } from '../src/model/ids.ts'
 import type { Observation } from '../src/model/observation.ts'
 import type { AgentSpec, PoolSpec } from '../src/model/pool.ts'
@@ -40,6 +41,8 @@ export function poolSpec(mode: string, changes: Partial<PoolSpec> = {}): PoolSpe
     deadlines: { taskMs: null, stepMs: 60_000, toolMs: 60_000, idleMs: 60_000 },
     recovery: {
       mode: 'act',
+      nudge: true,
+      alertAfterSoft: 20,
       soft: 2,
       hard: 3,
       strikePeriodMs: 600_000,
@@ -58,6 +61,7 @@ export function poolSpec(mode: string, changes: Partial<PoolSpec> = {}): PoolSpe
     leaseMs: 10_000,
     memoryBytes: null,
     processLimit: 2_048,
+    detect: defaultDetect,
     environment: { pass: [], set: { FAKE_MODE: mode } },
     ...changes,
   }

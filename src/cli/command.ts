@@ -73,6 +73,16 @@ export interface Logs extends Common {
   readonly replica: ReplicaName
 }
 
+export interface Replay extends Common {
+  readonly name: 'replay'
+  readonly file: string
+  /** Whose detectors judge, of the configuration. */
+  readonly pool?: PoolName
+  /** Flags a run at the nudging level, not only where it would have been acted on. */
+  readonly nudge: boolean
+  readonly leaveOneOut: boolean
+}
+
 /** An operator's action: who and why stand in the ledger. */
 export interface Operate extends Common {
   readonly name: 'operate'
@@ -93,4 +103,4 @@ export interface Operate extends Common {
 }
 
 /** One command line, checked. */
-export type Command = Init | Up | Demo | Submit | Status | Agents | Tasks | Incidents | Why | Logs | Operate
+export type Command = Init | Up | Demo | Submit | Status | Agents | Tasks | Incidents | Why | Logs | Replay | Operate

@@ -41,6 +41,11 @@ test.each([
   { line: 'why', command: { name: 'why' } },
   { line: 'why support/3', command: { name: 'why', subject: 'support/3' } },
   { line: 'logs support/3', command: { name: 'logs', replica: 'support/3' } },
+  { line: 'replay runs.jsonl', command: { name: 'replay', file: 'runs.jsonl', nudge: false, leaveOneOut: false } },
+  {
+    line: 'replay runs.jsonl.gz --nudge --leave-one-out --config c.json --pool p',
+    command: { name: 'replay', file: 'runs.jsonl.gz', nudge: true, leaveOneOut: true, config: 'c.json', pool: 'p' },
+  },
   { line: 'restart a/0', command: { name: 'operate', verb: 'restart', target: 'a/0', body: { kind: 'hard' } } },
   { line: 'restart a/0 --soft', command: { name: 'operate', verb: 'restart', target: 'a/0', body: { kind: 'soft' } } },
   {
@@ -113,7 +118,7 @@ test('the version and the help are answers, on standard output', () => {
 test('every command has help with an example that parses', () => {
   const { out } = parse(['--help'], '1.2.3') as { readonly out: string }
   const names = [...out.matchAll(/^ {2}([a-z]+) \[options\]/gm)].map(([, name]) => name ?? '')
-  expect(names).toHaveLength(20)
+  expect(names).toHaveLength(21)
   for (const name of names) {
     const help = parse([name, '--help'], '1.2.3') as { readonly out: string }
     const examples = [...help.out.matchAll(/^ {2}prunella (.*)$/gm)].map(([, example]) => example ?? '')

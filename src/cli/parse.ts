@@ -28,6 +28,7 @@ export function parse(argv: readonly string[], version: string): Parsed {
   addSubmit(add, take)
   addLists(add, take)
   addQuestions(add, take)
+  addReplay(add, take)
   addActions(add, take)
   const said = () => ({ out: out.join(''), err: err.join('') })
   try {
@@ -147,6 +148,24 @@ function addQuestions(add: Add, take: Take): void {
   add('logs', 'the last lines that a replica wrote', ['logs support/3'])
     .argument('<replica>', 'e.g. support/3', toReplica)
     .action((replica: ReplicaName, common: Common) => take({ ...common, name: 'logs', replica }))
+}
+
+interface ReplayOptions extends Common {
+  readonly pool?: string
+  readonly nudge: boolean
+  readonly leaveOneOut: boolean
+}
+
+function addReplay(add: Add, take: Take): void {
+  add('replay', 'what the loop detectors would have said of recorded runs', [
+    'replay history.jsonl',
+    'replay history.jsonl.gz --json --config prunella.config.ts --pool support',
+  ])
+    .argument('<file>', 'JSON lines, gzipped or not: an export of the ledger, or a corpus of trajectories')
+    .option('--pool <pool>', 'whose thresholds judge, with --config; default: the built-in ones', toName)
+    .option('--nudge', 'flag what would have been nudged, not only what would have been acted on', false)
+    .option('--leave-one-out', 'tune on all sources but one, measure on that one (labelled files)', false)
+    .action((file: string, options: ReplayOptions) => take({ ...options, name: 'replay', file }))
 }
 
 const statuses = ['queued', 'scheduled', 'held', 'leased', 'returning', 'done', 'failed', 'dead_letter', 'cancelled']

@@ -53,6 +53,10 @@ async function run(command: Command, io: Io): Promise<number> {
       return (await import('./commands/why.ts')).runWhy(command, io)
     case 'logs':
       return (await import('./commands/why.ts')).runLogs(command, io)
+    case 'replay': {
+      const { loadConfig } = await import('../config/index.ts')
+      return (await import('./commands/replay.ts')).run(command, io, { loadConfig })
+    }
     case 'operate':
       return (await import('./commands/operate.ts')).run(command, io)
     default:

@@ -65,6 +65,9 @@ export const defaultDeadlines: DeadlinesSpec = {
 
 export const defaultRecovery = {
   mode: 'act',
+  nudge: true,
+  /** One every three minutes, all day, is no accident (product.md, R10). */
+  alertAfterSoft: 20,
   /** Strikes 1–2 soft, 3–5 hard, more is quarantine. */
   soft: 2,
   hard: 3,

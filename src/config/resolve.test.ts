@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { defaultDetect } from '../model/detect.ts'
 import { ConfigError } from '../model/errors.ts'
 import { env, resolveConfig } from './index.ts'
 import type { ResolveContext } from './resolve.ts'
@@ -52,6 +53,8 @@ describe('defaults', () => {
       deadlines: { taskMs: null, stepMs: 600_000, toolMs: 120_000, idleMs: 600_000 },
       recovery: {
         mode: 'act',
+        nudge: true,
+        alertAfterSoft: 20,
         soft: 2,
         hard: 3,
         strikePeriodMs: 600_000,
@@ -74,6 +77,7 @@ describe('defaults', () => {
       leaseMs: 15_000,
       memoryBytes: null,
       processLimit: 2_048,
+      detect: defaultDetect,
       environment: { pass: [], set: {} },
     })
   })
@@ -99,6 +103,37 @@ describe('defaults', () => {
       name: 'a time-out fits a shorter period',
       raw: { health: { liveness: { periodSeconds: 2 } } },
       want: { health: { liveness: { periodMs: 2_000, timeoutMs: 1_000 } } },
+    },
+    {
+      name: 'a level that was given takes along those below it',
+      raw: { detect: { toolLoop: { thresholds: { same_call: { act: 2 } } } } },
+      want: { detect: { toolLoop: { thresholds: { same_call: { note: 2, nudge: 2, act: 2 } } } } },
+    },
+    {
+      name: 'and those above it',
+      raw: { detect: { toolLoop: { thresholds: { same_call: { note: 7 } } } } },
+      want: { detect: { toolLoop: { thresholds: { same_call: { note: 7, nudge: 7, act: 7 } } } } },
+    },
+    {
+      name: 'a tool is declared as polling, and has thresholds of its own',
+      raw: {
+        detect: { toolLoop: { tools: { wait: { polling: true }, grep: { thresholds: { same_error: { act: 9 } } } } } },
+      },
+      want: {
+        detect: {
+          toolLoop: {
+            tools: {
+              wait: { polling: true, thresholds: {} },
+              grep: { polling: false, thresholds: { same_error: { note: 2, nudge: 3, act: 9 } } },
+            },
+          },
+        },
+      },
+    },
+    {
+      name: 'a horizon is a duration',
+      raw: { detect: { memory: { horizon: '1m', fullShare: 0.9 } } },
+      want: { detect: { memory: { horizonMs: 60_000, fullShare: 0.9 } } },
     },
     { name: 'memory is a quantity', raw: { limits: { memory: '512Mi' } }, want: { memoryBytes: 536_870_912 } },
     { name: 'processes are counted', raw: { limits: { processes: 64 } }, want: { processLimit: 64 } },
@@ -219,8 +254,8 @@ describe('refusals', () => {
     { name: 'too small', raw: pool({ concurrency: 0 }), says: 'pools.a.concurrency must be at least 1, got 0' },
     {
       name: 'wrong word',
-      raw: pool({ recovery: { mode: 'observe' } }),
-      says: 'pools.a.recovery.mode must be one of "act", got "observe"',
+      raw: pool({ recovery: { mode: 'watch' } }),
+      says: 'pools.a.recovery.mode must be one of "act", "observe", got "watch"',
     },
     {
       name: 'not a duration',
@@ -292,6 +327,26 @@ describe('refusals', () => {
       name: 'two checks in one',
       raw: { ...pool(), dependencies: { x: { check: { tcp: 'a:1', http: 'http://a' } } } },
       says: 'dependencies.x.check must have exactly one of http, tcp, postgres, mcp, got ["http","tcp"]',
+    },
+    {
+      name: 'levels upside down',
+      raw: pool({ detect: { toolLoop: { thresholds: { cycle: { nudge: 4, act: 3 } } } } }),
+      says: 'pools.a.detect.toolLoop.thresholds.cycle must rise from note to nudge to act',
+    },
+    {
+      name: 'a form nobody knows',
+      raw: pool({ detect: { toolLoop: { thresholds: { same_cal: { act: 3 } } } } }),
+      says: 'same_cal is an unknown key, did you mean "same_call"?',
+    },
+    {
+      name: 'a slope through four samples',
+      raw: pool({ detect: { memory: { samples: 4 } } }),
+      says: 'pools.a.detect.memory.samples must be at least 5, got 4',
+    },
+    {
+      name: 'a detector of a later version',
+      raw: pool({ detect: { stall: {} } }),
+      says: 'pools.a.detect.stall is not supported by this version of Prunella yet',
     },
     {
       name: 'missing agent file',

@@ -7,6 +7,7 @@ import { redact } from '../model/redact.ts'
 import { checkConfig } from './check.ts'
 import { defaultDeadlines, defaultProbes, defaultPulse, defaultRecovery, defaultRetry, defaults } from './defaults.ts'
 import { resolveDependency, resolveProvider } from './dependency.ts'
+import { resolveDetect } from './detect.ts'
 import { type Environment, passwordIn, secretsAmong, substitute } from './environment.ts'
 import { describeIssues } from './issue.ts'
 import { resolveNotify } from './notify.ts'
@@ -141,6 +142,7 @@ function resolvePool(name: string, raw: RawPool, context: ResolveContext): PoolS
       toolMs: raw.deadlines?.tool ?? defaultDeadlines.toolMs,
       idleMs: raw.deadlines?.idle ?? defaultDeadlines.idleMs,
     },
+    detect: resolveDetect(raw.detect),
     recovery: resolveRecovery(raw.recovery, replicas.max),
     retry: {
       attempts: raw.retry?.attempts ?? defaultRetry.attempts,
@@ -194,6 +196,8 @@ export function resolveProbe(raw: RawProbe | undefined, base: ProbeSpec): ProbeS
 function resolveRecovery(raw: RawPool['recovery'], maxReplicas: number): RecoverySpec {
   return {
     mode: raw?.mode ?? defaultRecovery.mode,
+    nudge: raw?.nudge ?? defaultRecovery.nudge,
+    alertAfterSoft: raw?.alertAfter?.softPerHour ?? defaultRecovery.alertAfterSoft,
     soft: raw?.soft ?? defaultRecovery.soft,
     hard: raw?.hard ?? defaultRecovery.hard,
     strikePeriodMs: raw?.strikePeriod ?? defaultRecovery.strikePeriodMs,

@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { isValidName } from '../model/ids.ts'
 import { limits } from '../model/limits.ts'
 import { type Duration, parseDuration, parseSize, type Size } from '../model/units.ts'
+import { detectSchema } from './detect.ts'
 import { object } from './issue.ts'
 
 /*
@@ -69,7 +70,9 @@ const agent = z.preprocess(
 
 const recovery = object(
   {
-    mode: z.enum(['act']).optional(),
+    mode: z.enum(['act', 'observe']).optional(),
+    nudge: z.boolean().optional(),
+    alertAfter: object({ softPerHour: count.optional() }).optional(),
     soft: z.int().min(0).optional(),
     hard: z.int().min(0).optional(),
     strikePeriod: positiveDuration.optional(),
@@ -84,7 +87,7 @@ const recovery = object(
     maxQuarantined: z.int().min(0).optional(),
     poisonAfter: count.optional(),
   },
-  ['nudge', 'alertAfter', 'compact'],
+  ['compact'],
 )
 
 const pool = object(
@@ -111,6 +114,7 @@ const pool = object(
       },
       ['modelFirstByte', 'modelIdle'],
     ).optional(),
+    detect: detectSchema.optional(),
     recovery: recovery.optional(),
     limits: object({ memory: size.optional(), processes: z.int().min(16).max(1_000_000).optional() }, [
       'tokensPerTask',
@@ -130,7 +134,7 @@ const pool = object(
       set: z.record(environmentName, z.string()).optional(),
     }).optional(),
   },
-  ['detect', 'scaling', 'devices', 'kubernetes'],
+  ['scaling', 'devices', 'kubernetes'],
 )
 
 const dependency = object({

@@ -10,6 +10,11 @@ export type FaultKind =
   | 'stalled'
   | 'protocol_violation'
   | 'task_failed'
+  | 'tool_loop'
+  | 'context_overflow'
+  | 'budget_exceeded'
+  | 'leaking'
+  | 'fd_leak'
   | 'llm_unavailable'
   | 'database_unavailable'
   | 'tool_unavailable'
@@ -41,6 +46,8 @@ export interface Fault {
 
 /** What is done about a fault. */
 export type ActionKind =
+  | 'nudge'
+  | 'compact'
   | 'soft_restart'
   | 'drain'
   | 'hard_restart'

@@ -10,7 +10,8 @@ export interface TimelineEntry {
   readonly text: string
 }
 
-export type ActionStatus = 'decided' | 'done' | 'failed'
+/** `observed`: it would have been done, and was not, because the pool only observes (R12). */
+export type ActionStatus = 'decided' | 'done' | 'failed' | 'observed'
 
 /** One action of one incident. It is written with the decision, before it is carried out (R9). */
 export interface ActionRecord {
@@ -37,7 +38,7 @@ export interface Incident {
   readonly status: IncidentStatus
   readonly fault: { readonly kind: FaultKind; readonly culprit: Culprit; readonly evidence: readonly string[] }
   /** What the verdict rests on, or null where nobody had to be compared. */
-  readonly verdict: Verdict | null
+  readonly verdict: Attribution | null
   readonly firstSignMs: number
   readonly detectedMs: number
   /** When the replica (or the pool) was in order again; null while it is not. */
@@ -48,7 +49,7 @@ export interface Incident {
 }
 
 /** Whose fault it is, how sure that is, and the cross table behind it (R1). */
-export interface Verdict {
+export interface Attribution {
   readonly culprit: Culprit
   /** 0 to 1: how far the table is from saying nothing. */
   readonly confidence: number

@@ -107,6 +107,18 @@ export const limits = {
   nodeAlertsRemembered: 100,
   /** Reply of a webhook that is read before the connection is cut, bytes. */
   webhookReplyBytes: 64 * 1024,
+  /** Longest cycle of calls that the loop detector looks for, calls. Seven tools asked in turn is the longest seen. */
+  cyclePeriod: 8,
+  /** Calls of one run remembered with their arguments: three rounds of the longest cycle. */
+  callsRemembered: 24,
+  /** Of the last so many calls, a repeated one counts as a loop; further apart they are looks at what has changed. */
+  loopDensity: 8,
+  /** Distinct results, calls and texts of one run remembered by hash: what is older counts as new, which errs on the agent's side. */
+  hashesRemembered: 128,
+  /** Arguments that grow by more than this from call to call are other arguments, not the same with a word added. */
+  growthFactor: 1.6,
+  /** Matching calls quoted as evidence: the newest. */
+  evidenceCalls: 8,
   /** Text of one page of a list, characters: 500 tasks of half a megabyte would not fit anybody's memory. */
   pageTextLength: 8 * 1024 * 1024,
 } as const

@@ -1,3 +1,4 @@
+import type { DetectSpec } from './detect.ts'
 import type { PoolName } from './ids.ts'
 import type { ProbeSpec } from './probe.ts'
 import type { RepeatWord } from './task.ts'
@@ -33,7 +34,12 @@ export interface DeadlinesSpec {
 }
 
 export interface RecoverySpec {
-  readonly mode: 'act'
+  /** `observe` (R12): verdicts are recorded, and every living process is left alone. */
+  readonly mode: 'act' | 'observe'
+  /** Whether the agent is told when it loops, before anything is taken from it. */
+  readonly nudge: boolean
+  /** Soft restarts of the pool within an hour after which people are told, whatever the success rate (R10). */
+  readonly alertAfterSoft: number
   /** Soft restarts before the first hard one. */
   readonly soft: number
   /** Hard restarts before quarantine. */
@@ -78,6 +84,7 @@ export interface PoolSpec {
   readonly health: { readonly liveness: ProbeSpec; readonly readiness: ProbeSpec; readonly startup: ProbeSpec }
   readonly pulse: PulseSpec
   readonly deadlines: DeadlinesSpec
+  readonly detect: DetectSpec
   readonly recovery: RecoverySpec
   readonly retry: RetrySpec
   readonly leaseMs: number

@@ -73,6 +73,8 @@ export interface ReplicaRow {
   /** When its processes were replaced, newest last, inside the strike period. */
   readonly replacedMs: readonly number[]
   readonly judgement: Judgement | null
+  /** The silence (by its `pulse.lastMs`) about which a pool that only observes has had its say. */
+  readonly observedMs: number | null
   readonly memoryBytes: number | null
   /** Last frame to it, so that its host's lease does not run out. */
   readonly leaseSentMs: number
@@ -100,7 +102,9 @@ export interface Ending {
   readonly error: ErrorInfo | null
   readonly evidence: readonly string[]
   /** Where the task goes instead of the retry policy's choice. */
-  readonly finish: 'cancelled' | 'deadline' | 'held' | null
+  readonly finish: 'cancelled' | 'deadline' | 'held' | 'too_large' | null
+  /** What the next attempt must not do again, in words. */
+  readonly doNot?: readonly string[]
 }
 
 export interface AttemptRow {
@@ -205,6 +209,9 @@ export interface PoolRow {
   readonly notReady: string | null
   /** Since when it is let back in after a hold, a few tasks at first; null when it is at full strength. */
   readonly thaw: { readonly sinceMs: number; readonly rampMs: number } | null
+  /** Soft restarts inside the last hour, newest last; and when people were last told that there are too many (R10). */
+  readonly softMs: readonly number[]
+  readonly alarmedMs: number | null
   /** Whether people were told that spawning is paced. */
   readonly paced: boolean
 }

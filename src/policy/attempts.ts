@@ -53,7 +53,7 @@ export function endAttempt(draft: Draft, view: View, attempt: AttemptRow, ending
       attempt: attempt.attempt,
       outcome: ending.outcome,
       evidence: ending.evidence,
-      doNot: [],
+      doNot: ending.doNot ?? [],
       ...(ending.error === null ? {} : { error: ending.error }),
     },
     next,

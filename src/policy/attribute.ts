@@ -1,6 +1,6 @@
 import type { Culprit, FaultKind } from '../model/fault.ts'
 import type { ReplicaName, TaskId } from '../model/ids.ts'
-import type { Verdict, Witness } from '../model/incident.ts'
+import type { Attribution, Witness } from '../model/incident.ts'
 import type { DependencyRow, FailureMark } from '../model/rows.ts'
 import { isDown, isReplicasOwnFault, judgeDependency, reasonOf, tableOf } from './breaker.ts'
 
@@ -12,6 +12,8 @@ const carriedByTasks: ReadonlySet<FaultKind> = new Set([
   'unresponsive',
   'protocol_violation',
   'stalled',
+  'tool_loop',
+  'context_overflow',
 ])
 /** Faults that are told by the clock: a node that lags sees them where there are none. */
 const toldByTheClock: ReadonlySet<FaultKind> = new Set(['unresponsive', 'stalled', 'start_failed'])
@@ -40,9 +42,9 @@ export interface Circumstances {
  * node. Too little evidence: unknown, which acts like agent at the mildest rung
  * with a strike that is refunded when the culprit changes.
  */
-export function attribute(marks: readonly FailureMark[], now: FailureMark, around: Circumstances): Verdict {
+export function attribute(marks: readonly FailureMark[], now: FailureMark, around: Circumstances): Attribution {
   const table = tableOfMarks(marks)
-  const say = (culprit: Culprit, confidence: number, because: string): Verdict => ({
+  const say = (culprit: Culprit, confidence: number, because: string): Attribution => ({
     culprit,
     confidence,
     because,
@@ -75,7 +77,7 @@ export function attribute(marks: readonly FailureMark[], now: FailureMark, aroun
 }
 
 /** What the dependency's own witnesses say, or null when its name is not in the evidence or they cannot tell. */
-function byDependency(now: FailureMark, { dependency: row, nowMs }: Circumstances): Verdict | null {
+function byDependency(now: FailureMark, { dependency: row, nowMs }: Circumstances): Attribution | null {
   if (row === null) return null
   const { name } = row.spec
   const table = tableOf(row)

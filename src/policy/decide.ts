@@ -10,6 +10,7 @@ import { judgePulse } from './health/pulse.ts'
 import { waitsFor } from './hold.ts'
 import { close } from './incident.ts'
 import { poolSpawnTimeMs } from './intensity.ts'
+import { compactionsDue } from './misbehave.ts'
 import { Draft, type Outcome, type View, withReplica } from './outcome.ts'
 import { isCanary } from './pool-hold.ts'
 import { condemn, startFailed } from './react.ts'
@@ -106,6 +107,7 @@ function tellPaced(view: View): Outcome {
 const duties: readonly ((view: View) => Decided)[] = [
   decidePulse,
   decideAttempts,
+  decideCompactions,
   decideLiveness,
   decideReadiness,
   decideLease,
@@ -128,6 +130,7 @@ function decidePulse(view: View): Decided {
   if (replica.judgement !== null) {
     return nowMs < replica.judgement.untilMs ? nothing(replica.judgement.untilMs) : now(condemn(view, []))
   }
+  if (wasSaid(replica)) return nothing(Number.POSITIVE_INFINITY)
   const verdict = judgePulse(replica, attempts, spec.pulse, spec.deadlines.stepMs, nowMs, lagMs)
   if (verdict.kind === 'fine') return nothing(verdict.wakeAtMs)
   const { name, incarnation } = replica
@@ -176,6 +179,7 @@ function decideAttempts(view: View): Decided {
       wakeAtMs = Math.min(wakeAtMs, attempt.deadlineMs ?? Number.POSITIVE_INFINITY)
       continue
     }
+    if (view.watches.get(attempt.taskId)?.stallSaid === true) continue
     const verdict = judgeProgress(attempt, spec.deadlines, nowMs, lagMs)
     if (verdict.kind === 'stalled' && draining !== null) return now(endInDrain(view, attempt, verdict.evidence))
     if (verdict.kind === 'stalled') {
@@ -194,6 +198,11 @@ function decideAttempts(view: View): Decided {
     wakeAtMs = Math.min(wakeAtMs, verdict.wakeAtMs, attempt.deadlineMs ?? Number.POSITIVE_INFINITY)
   }
   return nothing(wakeAtMs)
+}
+
+function decideCompactions(view: View): Decided {
+  const { outcome, wakeAtMs } = compactionsDue(view)
+  return outcome === null ? nothing(wakeAtMs) : now(outcome)
 }
 
 /** The process goes anyway: a stall in its last tasks ends the attempt and charges nobody. */
@@ -243,7 +252,7 @@ function decideLiveness(view: View): Decided {
   const spent = timedOut(replica.liveness, spec.health.liveness, nowMs, lagMs)
   if (spent !== null) {
     const row = { ...replica, liveness: spent }
-    if (spent.verdict === 'failed' && view.attempts.length === 0 && !isStarved(view)) {
+    if (spent.verdict === 'failed' && view.attempts.length === 0 && !isStarved(view) && !wasSaid(replica)) {
       const evidence = [
         `${spent.failures} liveness probes in a row were not answered within ${spec.health.liveness.timeoutMs / 1000} s`,
       ]
@@ -276,6 +285,11 @@ function isStarved(view: View): boolean {
   const { timeoutMs, periodMs, failureThreshold } = view.spec.health.liveness
   const silentMs = view.nowMs - view.replica.pulse.lastMs
   return silentMs >= timeoutMs && silentMs < (failureThreshold - 1) * periodMs
+}
+
+/** A pool that only observes says it once of each silence. */
+function wasSaid({ observedMs, pulse }: ReplicaRow): boolean {
+  return observedMs === pulse.lastMs
 }
 
 function decideReadiness(view: View): Decided {
@@ -330,9 +344,13 @@ function decideLease(view: View): Decided {
 
 /** Proof of recovery: it stayed well for the whole probation (R4). */
 function decideProbation(view: View): Decided {
-  const { nowMs, replica, incident } = view
+  const { nowMs, replica, incident, attempts } = view
   if (replica.probationUntilMs === null) return nothing(Number.POSITIVE_INFINITY)
   if (nowMs < replica.probationUntilMs) return nothing(replica.probationUntilMs)
+  // Not when the action returned, but when it has got somewhere again; with nothing to do its pulse must do.
+  const recoveredMs = incident?.recoveredMs ?? Number.NEGATIVE_INFINITY
+  const progressed = attempts.length === 0 || attempts.some(({ progressMs }) => progressMs > recoveredMs)
+  if (!progressed) return nothing(Number.POSITIVE_INFINITY)
   const draft = new Draft()
   const row = { ...replica, probationUntilMs: null, incidentId: null }
   draft.setReplica(row)

@@ -8,29 +8,34 @@ export interface FaultRow {
   readonly needsHard: boolean
   /** A process that does not listen is not asked to end: SIGKILL at once. */
   readonly graceless: boolean
-  /** It works still, only badly: what it has in hand may finish before it goes. */
-  readonly drainsFirst: boolean
+  /** It works still, only badly: what it has in hand may finish before it goes, within `recovery.drain` or however long that takes. */
+  readonly drainsFirst: 'no' | 'bounded' | 'whole'
   /** How the attempts it ends are written. */
   readonly outcome: AttemptOutcome
 }
 
 export const faultTable: Readonly<Record<FaultKind, FaultRow>> = {
-  crashed: { needsHard: true, graceless: true, drainsFirst: false, outcome: 'crashed' },
-  exited: { needsHard: true, graceless: true, drainsFirst: false, outcome: 'crashed' },
-  out_of_memory: { needsHard: true, graceless: true, drainsFirst: false, outcome: 'crashed' },
-  start_failed: { needsHard: true, graceless: false, drainsFirst: false, outcome: 'returned' },
-  unresponsive: { needsHard: true, graceless: true, drainsFirst: false, outcome: 'unresponsive' },
-  protocol_violation: { needsHard: true, graceless: true, drainsFirst: false, outcome: 'protocol_violation' },
-  stalled: { needsHard: false, graceless: false, drainsFirst: false, outcome: 'stalled' },
-  task_failed: { needsHard: false, graceless: false, drainsFirst: false, outcome: 'failed' },
-  llm_unavailable: { needsHard: true, graceless: false, drainsFirst: true, outcome: 'returned' },
-  database_unavailable: { needsHard: true, graceless: false, drainsFirst: true, outcome: 'returned' },
-  tool_unavailable: { needsHard: true, graceless: false, drainsFirst: true, outcome: 'returned' },
-  dependency_unavailable: { needsHard: true, graceless: false, drainsFirst: true, outcome: 'returned' },
-  poison: { needsHard: false, graceless: false, drainsFirst: false, outcome: 'crashed' },
-  defective_agent: { needsHard: false, graceless: false, drainsFirst: false, outcome: 'returned' },
-  supervisor_paused: { needsHard: false, graceless: false, drainsFirst: false, outcome: 'returned' },
-  operator: { needsHard: false, graceless: false, drainsFirst: false, outcome: 'returned' },
+  crashed: { needsHard: true, graceless: true, drainsFirst: 'no', outcome: 'crashed' },
+  exited: { needsHard: true, graceless: true, drainsFirst: 'no', outcome: 'crashed' },
+  out_of_memory: { needsHard: true, graceless: true, drainsFirst: 'no', outcome: 'crashed' },
+  start_failed: { needsHard: true, graceless: false, drainsFirst: 'no', outcome: 'returned' },
+  unresponsive: { needsHard: true, graceless: true, drainsFirst: 'no', outcome: 'unresponsive' },
+  protocol_violation: { needsHard: true, graceless: true, drainsFirst: 'no', outcome: 'protocol_violation' },
+  stalled: { needsHard: false, graceless: false, drainsFirst: 'no', outcome: 'stalled' },
+  tool_loop: { needsHard: false, graceless: false, drainsFirst: 'no', outcome: 'tool_loop' },
+  context_overflow: { needsHard: false, graceless: false, drainsFirst: 'no', outcome: 'context_overflow' },
+  budget_exceeded: { needsHard: false, graceless: false, drainsFirst: 'no', outcome: 'budget_exceeded' },
+  leaking: { needsHard: true, graceless: false, drainsFirst: 'whole', outcome: 'returned' },
+  fd_leak: { needsHard: true, graceless: false, drainsFirst: 'whole', outcome: 'returned' },
+  task_failed: { needsHard: false, graceless: false, drainsFirst: 'no', outcome: 'failed' },
+  llm_unavailable: { needsHard: true, graceless: false, drainsFirst: 'bounded', outcome: 'returned' },
+  database_unavailable: { needsHard: true, graceless: false, drainsFirst: 'bounded', outcome: 'returned' },
+  tool_unavailable: { needsHard: true, graceless: false, drainsFirst: 'bounded', outcome: 'returned' },
+  dependency_unavailable: { needsHard: true, graceless: false, drainsFirst: 'bounded', outcome: 'returned' },
+  poison: { needsHard: false, graceless: false, drainsFirst: 'no', outcome: 'crashed' },
+  defective_agent: { needsHard: false, graceless: false, drainsFirst: 'no', outcome: 'returned' },
+  supervisor_paused: { needsHard: false, graceless: false, drainsFirst: 'no', outcome: 'returned' },
+  operator: { needsHard: false, graceless: false, drainsFirst: 'no', outcome: 'returned' },
 }
 
 /** How loudly people are told of an action (R9). */

@@ -44,12 +44,19 @@ export function note(incident: Incident, kind: TimelineEntry['kind'], atMs: numb
   return { ...incident, timeline: bounded([...incident.timeline, { atMs, kind, text }]) }
 }
 
-export function act(incident: Incident, action: Omit<ActionRecord, 'status' | 'endedMs'>): Incident {
-  const actions = [...incident.actions, { ...action, status: 'decided', endedMs: null } as const].slice(
-    -limits.timelineLength,
-  )
+export function act(
+  incident: Incident,
+  action: Omit<ActionRecord, 'status' | 'endedMs'>,
+  status: 'decided' | 'observed' = 'decided',
+): Incident {
+  const actions = [...incident.actions, { ...action, status, endedMs: null }].slice(-limits.timelineLength)
   const target = action.replica ?? action.taskId ?? incident.pool ?? incident.dependency ?? 'this node'
-  return note({ ...incident, actions }, 'action', action.atMs, `${action.kind} of ${target}: ${action.reason}`)
+  return note(
+    { ...incident, actions },
+    'action',
+    action.atMs,
+    `${status === 'observed' ? 'would have been done: ' : ''}${action.kind} of ${target}: ${action.reason}`,
+  )
 }
 
 /** Writes how the actions that are still under way ended. */

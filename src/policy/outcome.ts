@@ -6,6 +6,7 @@ import type { Incident } from '../model/incident.ts'
 import type { PoolSpec } from '../model/pool.ts'
 import type { AttemptRow, DependencyRow, PoolRow, ReplicaRow } from '../model/rows.ts'
 import type { Dependencies } from './hold.ts'
+import type { Gauges, Watch } from './watch.ts'
 
 /** What one transaction carries, and what follows from it once it is durable. */
 export interface Decision {
@@ -25,6 +26,8 @@ export interface Outcome {
   readonly ended: TaskId[]
   readonly pool: PoolRow | null
   readonly dependencies: DependencyRow[]
+  readonly watches: Watch[]
+  readonly gauges: readonly (readonly [ReplicaName, Gauges])[]
   readonly incidents: Incident[]
   readonly decisions: Decision[]
 }
@@ -45,6 +48,9 @@ export interface View {
   readonly siblings: readonly ReplicaRow[]
   /** What replicas share, with the breakers that guard it. */
   readonly dependencies: Dependencies
+  /** What the detectors remember of the attempts in hand, and of this process. */
+  readonly watches: ReadonlyMap<TaskId, Watch>
+  readonly gauges: Gauges | null
   /** The supervisor's own recent delay: every threshold is stretched by it. */
   readonly lagMs: number
   readonly shuttingDown: boolean
@@ -52,8 +58,35 @@ export interface View {
 
 /** The same view with another version of the row. Field by field: a view may have getters, which a spread would lose. */
 export function withReplica(view: View, replica: ReplicaRow): View {
-  const { nowMs, spec, pool, attempts, incident, incidents, siblings, dependencies, lagMs, shuttingDown } = view
-  return { nowMs, spec, pool, replica, attempts, incident, incidents, siblings, dependencies, lagMs, shuttingDown }
+  const {
+    nowMs,
+    spec,
+    pool,
+    attempts,
+    incident,
+    incidents,
+    siblings,
+    dependencies,
+    watches,
+    gauges,
+    lagMs,
+    shuttingDown,
+  } = view
+  return {
+    nowMs,
+    spec,
+    pool,
+    replica,
+    attempts,
+    incident,
+    incidents,
+    siblings,
+    dependencies,
+    watches,
+    gauges,
+    lagMs,
+    shuttingDown,
+  }
 }
 
 /** Collects one outcome; lives inside one call of a policy function. */
@@ -64,6 +97,8 @@ export class Draft {
   readonly ended: TaskId[] = []
   pool: PoolRow | null = null
   readonly dependencies = new Map<string, DependencyRow>()
+  readonly watches = new Map<TaskId, Watch>()
+  private readonly gauges = new Map<ReplicaName, Gauges>()
   readonly incidents = new Map<string, Incident>()
   private changes: Change[] = []
   private effects: Effect[] = []
@@ -89,6 +124,14 @@ export class Draft {
 
   setDependency(row: DependencyRow): void {
     this.dependencies.set(row.spec.name, row)
+  }
+
+  setWatch(watch: Watch): void {
+    this.watches.set(watch.taskId, watch)
+  }
+
+  setGauges(replica: ReplicaName, gauges: Gauges): void {
+    this.gauges.set(replica, gauges)
   }
 
   setIncident(incident: Incident): void {
@@ -118,6 +161,8 @@ export class Draft {
       ended: this.ended,
       pool: this.pool,
       dependencies: [...this.dependencies.values()],
+      watches: [...this.watches.values()],
+      gauges: [...this.gauges],
       incidents: [...this.incidents.values()],
       decisions: something ? [decision] : [],
     }

@@ -1,18 +1,18 @@
 import { assertNever } from '../model/assert.ts'
 import type { ErrorInfo } from '../model/errors.ts'
 import type { FaultKind } from '../model/fault.ts'
-import { limits } from '../model/limits.ts'
 import type { AttemptObservation, ReplicaObservation } from '../model/observation.ts'
-import type { AttemptRow, Ending, FailureMark, ReplicaRow } from '../model/rows.ts'
+import type { AttemptRow, Ending, ReplicaRow } from '../model/rows.ts'
 import { askToReset, endAttempt, finishReturning, revokeAttempt } from './attempts.ts'
-import { isDown } from './breaker.ts'
-import { anyDependency, dependencyOf } from './evidence.ts'
-import { holdingDependency } from './hold.ts'
+import { mended } from './hint.ts'
 import { recover, settle } from './incident.ts'
+import { onGauge } from './misbehave.ts'
 import { Draft, type Outcome, type View } from './outcome.ts'
 import { resumePool } from './pool-hold.ts'
-import { afterGone, noticePhase, onFault, type Sign } from './recover.ts'
+import { afterGone, noticePhase, onFault } from './recover.ts'
 import { heard, newProbe, recordOf } from './rows.ts'
+import type { Sign } from './sign.ts'
+import { taskFailed } from './task-failed.ts'
 
 /** Uncounted returns of one task after which its next lost lease holds it for a person (R8). */
 const returnsBeforeHold = 5
@@ -36,7 +36,7 @@ export function onAttempt(view: View, attempt: AttemptRow, observation: AttemptO
     case 'done':
       return attempt.phase.kind === 'returning' ? null : complete(view, attempt, observation)
     case 'failed':
-      return attempt.phase.kind === 'returning' ? null : fail(view, attempt, observation.error)
+      return attempt.phase.kind === 'returning' ? null : taskFailed(view, attempt, observation.error)
     case 'reset_ok':
       return letGo(view, attempt)
     case 'reset_failed': {
@@ -146,39 +146,13 @@ function complete(
   )
   draft.endAttempt(taskId)
   draft.setReplica({ ...replica, lastDoneMs: nowMs })
+  mended(draft, view, attempt, `it completed task ${taskId} all the same`)
   // By the stamps of the frames: our own delay in reading them is not the task's running time.
   const tookMs = Math.max(0, atMs - startedMs)
   const taskMs = Number.isFinite(pool.taskMs) ? pool.taskMs + taskMsWeight * (tookMs - pool.taskMs) : tookMs
   draft.pool = { ...pool, taskMs }
   if (pool.hold?.cause === 'defective_agent') resumePool(draft, view, `${replica.name} completed task ${taskId}`)
   return draft.finish()
-}
-
-/** `run()` rejected. Nothing is done about it by itself; but while what it needs is down it is nobody's fault (R2). */
-function fail(view: View, attempt: AttemptRow, error: ErrorInfo): Outcome {
-  const { pool, spec, nowMs } = view
-  const draft = new Draft()
-  const dependency = dependencyOf(attempt, error)
-  const excused = isExcused(view, dependency)
-  const evidence = [`run() failed: ${error.message}`, ...(excused ? ['what it needs is down: not counted'] : [])]
-  const ending: Ending = { outcome: 'failed', counted: !excused, lost: false, error, evidence, finish: null }
-  endAttempt(draft, view, attempt, ending)
-  if (dependency === null) return draft.finish()
-  const mark: FailureMark = {
-    ...{ atMs: nowMs, kind: 'task_failed', replica: attempt.replica, taskId: attempt.taskId, dependency },
-    ...{ counted: !excused, lost: false },
-  }
-  const recent = pool.marks.filter((old) => nowMs - old.atMs < spec.recovery.strikePeriodMs)
-  draft.pool = { ...(draft.pool ?? pool), marks: [...recent, mark].slice(-limits.failureMarks) }
-  return draft.finish()
-}
-
-/** Whether a failure with this evidence falls to a dependency that is down. */
-function isExcused(view: View, dependency: string | null): boolean {
-  const holding = holdingDependency(view.spec, view.dependencies)
-  if (dependency === null || dependency === anyDependency) return holding !== null
-  const named = view.dependencies.get(dependency)
-  return named === undefined ? holding !== null : isDown(named)
 }
 
 /** The host has let go: the soft restart has worked, or a cancelled attempt is over. */
@@ -227,10 +201,11 @@ export function onReplica(view: View, observation: ReplicaObservation): Outcome 
   switch (observation.kind) {
     case 'pulse':
     case 'pong':
-    case 'memory':
     case 'looked':
     case 'checked':
       return null
+    case 'memory':
+      return onGauge(view, observation)
     case 'spawned': {
       const draft = new Draft()
       const row = { ...replica, pid: observation.pid, startTicks: observation.startTicks }

@@ -1,6 +1,5 @@
-import type { ErrorInfo } from '../model/errors.ts'
-import type { ActionKind, Fault, FaultKind, Rung } from '../model/fault.ts'
-import type { Incident, Verdict } from '../model/incident.ts'
+import type { Fault } from '../model/fault.ts'
+import type { Attribution, Incident } from '../model/incident.ts'
 import { limits } from '../model/limits.ts'
 import type { AttemptRow, DependencyRow, Ending, FailureMark, PoolRow, ReplicaRow } from '../model/rows.ts'
 import { askToReset, endAttempt, finishReturning, refundAttempts, refundStrikes, revokeAttempt } from './attempts.ts'
@@ -11,41 +10,14 @@ import { faultTable, severityOf } from './fault-table.ts'
 import { holdingDependency } from './hold.ts'
 import { act, askForReview, close, incidentId, note, openIncident, reattribute, worsen } from './incident.ts'
 import { spawnTimeMs } from './intensity.ts'
+import { countSoft, observeOnly } from './observe-only.ts'
 import { Draft, type Outcome, type View } from './outcome.ts'
 import { failedStartsBeforeHold, holdPool } from './pool-hold.ts'
 import { poolRecordOf, recordOf } from './rows.ts'
+import type { Judgement, Sign } from './sign.ts'
 
 /** SIGKILL has two seconds to show; then we go on without the exit. One more for the message to arrive. */
 const killConfirmMs = 3_000
-
-/** What a detector saw, before anybody is blamed. */
-export interface Sign {
-  readonly kind: FaultKind
-  readonly evidence: readonly string[]
-  readonly firstSignMs: number
-  /** The attempt that showed it, or null when it was the replica as a whole: then whatever it was running is counted. */
-  readonly attempt: AttemptRow | null
-  readonly error: ErrorInfo | null
-  /** The process is gone already. */
-  readonly gone: boolean
-  /** A soft restart was tried on this very attempt and did not settle. */
-  readonly needsHard: boolean
-  /** The machine refused what was asked of it, in its own words. */
-  readonly nodeRefused?: string
-}
-
-/** What was decided about a sign. */
-interface Judgement {
-  readonly sign: Sign
-  readonly fault: Fault
-  readonly verdict: Verdict
-  /** Neither strikes nor attempts: the agent is not to blame, or nobody can tell while its pool is held. */
-  readonly excused: boolean
-  readonly rung: Rung
-  /** 0 where none was charged. */
-  readonly strike: number
-  readonly action: ActionKind
-}
 
 /**
  * The way of every fault: attribute (R1), charge, pick the rung (R3), write the
@@ -54,7 +26,9 @@ interface Judgement {
 export function onFault(view: View, sign: Sign): Outcome {
   const draft = new Draft()
   const judged = judge(draft, view, sign)
+  if (view.spec.recovery.mode === 'observe' && !sign.gone) return observeOnly(draft, view, judged)
   const incident = record(draft, view, judged)
+  if (judged.action === 'soft_restart') countSoft(draft, view)
   const replica: ReplicaRow = {
     ...draft.replica(view.replica),
     incidentId: incident.id,
@@ -70,7 +44,7 @@ export function onFault(view: View, sign: Sign): Outcome {
     revokeAttempt(draft, sign.attempt, ending, view.nowMs + view.spec.recovery.resetMs)
     askToReset(draft, view, sign.attempt, sign.evidence.at(-1) ?? sign.kind)
     draft.change({ kind: 'replica', record: recordOf(replica) })
-  } else if (faultTable[sign.kind].drainsFirst || (sign.kind === 'stalled' && hasRunningSiblings(view, sign))) {
+  } else if (mayFinishFirst(view, sign)) {
     drainFirst(draft, view, judged)
   } else {
     stop(draft, view, judged)
@@ -81,7 +55,7 @@ export function onFault(view: View, sign: Sign): Outcome {
 function judge(draft: Draft, view: View, sign: Sign): Judgement {
   const { nowMs, spec, replica } = view
   const row = faultTable[sign.kind]
-  const suspect = sign.attempt ?? suspectOf(view)
+  const suspect = sign.attempt ?? (row.drainsFirst === 'no' ? suspectOf(view) : null)
   const taskId = suspect?.taskId ?? null
   const holding = holdingDependency(spec, view.dependencies)
   const dependency = dependencyOf(suspect, sign.error)
@@ -197,7 +171,7 @@ function record(draft: Draft, view: View, judged: Judgement): Incident {
 }
 
 /** The culprit is now known to be the task: what it was charged for elsewhere is refunded, in rows and records (R1). */
-function blameTask(draft: Draft, view: View, taskId: string, verdict: Verdict): void {
+function blameTask(draft: Draft, view: View, taskId: string, verdict: Attribution): void {
   for (const row of [view.replica, ...view.siblings]) refundStrikes(draft, row, taskId)
   for (const open of view.incidents.values()) {
     const incident = draft.incidents.get(open.id) ?? open
@@ -217,6 +191,7 @@ function endingOf(sign: Sign, counted: boolean, lost: boolean): Ending {
     error: counted ? sign.error : null,
     evidence: counted ? sign.evidence : [],
     finish: null,
+    doNot: sign.doNot ?? [],
   }
 }
 
@@ -249,6 +224,12 @@ function endAll(draft: Draft, view: View, judged: Judgement): void {
   }
 }
 
+/** What it has in hand runs on for a while: it works still, or only one of several attempts is at fault. */
+function mayFinishFirst(view: View, sign: Sign): boolean {
+  const row = faultTable[sign.kind]
+  return row.drainsFirst !== 'no' || (!row.needsHard && hasRunningSiblings(view, sign))
+}
+
 function hasRunningSiblings(view: View, sign: Sign): boolean {
   return view.attempts.some((attempt) => attempt.phase.kind === 'running' && attempt.taskId !== sign.attempt?.taskId)
 }
@@ -257,7 +238,8 @@ function hasRunningSiblings(view: View, sign: Sign): boolean {
 function drainFirst(draft: Draft, view: View, judged: Judgement): void {
   const { nowMs, spec } = view
   const { sign, excused } = judged
-  const untilMs = nowMs + spec.recovery.drainMs
+  const { drainsFirst } = faultTable[sign.kind]
+  const untilMs = drainsFirst === 'whole' ? Number.POSITIVE_INFINITY : nowMs + spec.recovery.drainMs
   if (sign.attempt !== null && sign.attempt.phase.kind !== 'returning') {
     revokeAttempt(draft, sign.attempt, endingOf(sign, !excused, !excused), untilMs)
     askToReset(draft, view, sign.attempt, sign.evidence.at(-1) ?? sign.kind)

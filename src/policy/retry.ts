@@ -13,6 +13,12 @@ export type NextStep = { readonly kind: 'next'; readonly next: NextState } | { r
 export function nextAfter(attempt: AttemptRow, ending: Ending, spec: PoolSpec, nowMs: number): NextStep {
   if (ending.finish === 'cancelled') return given({ status: 'cancelled', reason: 'cancelled by an operator' })
   if (ending.finish === 'deadline') return given(pastDeadline)
+  if (ending.finish === 'too_large')
+    return given({
+      status: 'dead_letter',
+      error: ending.error,
+      reason: `context: ${ending.evidence[0] ?? 'the task is too large'}`,
+    })
   if (ending.finish === 'held')
     return given({
       status: 'held',

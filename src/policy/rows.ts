@@ -24,6 +24,7 @@ export function newReplica(spec: PoolSpec, index: number, nowMs: number): Replic
     probationUntilMs: null,
     replacedMs: [],
     judgement: null,
+    observedMs: null,
     memoryBytes: null,
     leaseSentMs: nowMs,
     renewedMs: nowMs,
@@ -53,6 +54,8 @@ export function newPool(spec: PoolSpec): PoolRow {
     taskMs: Number.POSITIVE_INFINITY,
     notReady: null,
     thaw: null,
+    softMs: [],
+    alarmedMs: null,
     paced: false,
   }
 }

@@ -62,7 +62,10 @@ export type ResolveOutcome = 'queued' | 'failed' | 'not_found' | 'not_held'
  *     returning or final: never forgotten.
  */
 export interface Store {
-  /** First call of a supervisor: becomes the owner, raises the fence of every old lease, and reads what was left. */
+  /**
+   * First call of a supervisor: becomes the owner, raises the fence of every old lease above all that the
+   * supervisor before could foresee (its own revoke raises it by one), and reads what was left.
+   */
   takeOver(nowMs: number): Promise<Inheritance>
 
   /** In order; one outcome a task. The same (pool, idempotencyKey) gives the first task. */

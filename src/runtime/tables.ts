@@ -6,6 +6,7 @@ import type { AttemptRow, DependencyRow, PoolRow, ReplicaRow } from '../model/ro
 import type { Dependencies } from '../policy/hold.ts'
 import type { Outcome, View } from '../policy/outcome.ts'
 import type { TakenOver } from '../policy/takeover.ts'
+import type { Gauges, Watch } from '../policy/watch.ts'
 
 const noAttempts: readonly AttemptRow[] = []
 
@@ -16,6 +17,8 @@ export class Tables {
   readonly replicas = new Map<ReplicaName, ReplicaRow>()
   readonly incidents = new Map<IncidentId, Incident>()
   readonly dependencies = new Map<string, DependencyRow>()
+  readonly watches = new Map<TaskId, Watch>()
+  readonly gauges = new Map<ReplicaName, Gauges>()
   private readonly members = new Map<PoolName, Map<ReplicaName, ReplicaRow>>()
   private readonly hands = new Map<ReplicaName, Map<TaskId, AttemptRow>>()
   private readonly holders = new Map<TaskId, ReplicaName>()
@@ -80,6 +83,7 @@ export class Tables {
     if (holder === undefined) return
     this.hands.get(holder)?.delete(taskId)
     this.holders.delete(taskId)
+    this.watches.delete(taskId)
   }
 
   /** What a decision about one replica may look at. */
@@ -114,6 +118,8 @@ export class Tables {
         this.dirtyPools.add(outcome.pool.name)
       this.pools.set(outcome.pool.name, outcome.pool)
     }
+    for (const watch of outcome.watches) if (this.holders.has(watch.taskId)) this.watches.set(watch.taskId, watch)
+    for (const [name, gauges] of outcome.gauges) this.gauges.set(name, gauges)
     for (const row of outcome.dependencies) this.dependencies.set(row.spec.name, row)
     for (const incident of outcome.incidents) {
       if (incident.status === 'closed') this.incidents.delete(incident.id)
@@ -128,6 +134,7 @@ export class Tables {
     this.replicas.delete(name)
     this.members.get(row.pool)?.delete(name)
     this.wakesMs.delete(name)
+    this.gauges.delete(name)
     this.dirtyPools.add(row.pool)
   }
 }
@@ -163,6 +170,14 @@ class TableView implements View {
 
   get incidents(): ReadonlyMap<IncidentId, Incident> {
     return this.tables.incidents
+  }
+
+  get watches(): ReadonlyMap<TaskId, Watch> {
+    return this.tables.watches
+  }
+
+  get gauges(): Gauges | null {
+    return this.tables.gauges.get(this.replica.name) ?? null
   }
 
   get dependencies(): Dependencies {

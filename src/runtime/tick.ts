@@ -7,6 +7,7 @@ import type { ReplicaRow } from '../model/rows.ts'
 import { decideReplica } from '../policy/decide.ts'
 import { forgive } from '../policy/forgive.ts'
 import { isSilent } from '../policy/health/pulse.ts'
+import { onRunFact } from '../policy/misbehave.ts'
 import { foldAttempt, foldReplica } from '../policy/observe.ts'
 import { onCancel, onPoolCommand, onReplicaCommand, type PoolCommand, type ReplicaCommand } from '../policy/operator.ts'
 import type { Decision, Outcome } from '../policy/outcome.ts'
@@ -196,10 +197,21 @@ export class Tick {
     if (row === undefined || attempt === undefined) return
     const outcome = onAttempt(tables.view(row, nowMs, this.lagMs(nowMs)), attempt, observation)
     if (outcome !== null) this.take(outcome)
+    this.watch(name, observation, nowMs)
     const after = tables.replicas.get(name)
     const alone =
       after === undefined ? null : onlyItself(tables.view(after, nowMs, this.lagMs(nowMs)), observation, attempt)
     if (alone !== null) this.take(alone)
+  }
+
+  /** The detectors of agent faults, while the attempt is still in hand. */
+  private watch(name: ReplicaName, observation: AttemptObservation, nowMs: number): void {
+    const { tables } = this.parts
+    const row = tables.replicas.get(name)
+    const attempt = tables.attempt(observation.taskId)
+    if (row === undefined || attempt === undefined) return
+    const outcome = onRunFact(tables.view(row, nowMs, this.lagMs(nowMs)), attempt, observation)
+    if (outcome !== null) this.take(outcome)
   }
 
   /** A call of an attempt that is over: its agent waits for an answer, and the answer is no. */

@@ -61,7 +61,7 @@ export function storeLedger(store: () => Store): void {
           pool: 'p',
           replica: 'p/1',
           incarnation: 5,
-          fence: a.fence + 1,
+          fence: a.fence + 2,
           attempt: 1,
           sinceMs: startMs,
           inDoubt: null,
@@ -71,7 +71,7 @@ export function storeLedger(store: () => Store): void {
           pool: 'p',
           replica: 'p/0',
           incarnation: 1,
-          fence: b.fence + 2,
+          fence: b.fence + 3,
           attempt: 1,
           sinceMs: startMs,
           inDoubt: null,
@@ -79,8 +79,11 @@ export function storeLedger(store: () => Store): void {
       ])
       expect(await store().task('a')).toMatchObject({ status: 'returning' })
       expect(await decide(store(), [end(a)], [stepDone(a, 's')])).toEqual(['stale', 'stale'])
+      // The predecessor's last words: a revoke that was never written, and the end under the fence it would have raised.
+      const revoke = { kind: 'revoke', taskId: 'a', fence: a.fence } as const
+      expect(await decide(store(), [revoke], [end({ taskId: 'a', fence: a.fence + 1 })])).toEqual(['stale', 'stale'])
       expect(
-        await decide(store(), [end({ taskId: 'a', fence: a.fence + 1 }, { next: queuedNext, counted: false })]),
+        await decide(store(), [end({ taskId: 'a', fence: a.fence + 2 }, { next: queuedNext, counted: false })]),
       ).toEqual(['applied'])
       expect(await store().depths()).toMatchObject({ p: { queued: 2, leased: 1 } })
     })

@@ -172,7 +172,7 @@ class Run {
     for (const task of this.#tasks) {
       if (!this.#owned(task)) continue
       task.status = 'returning'
-      task.fence += 1
+      task.fence += 2
     }
   }
 

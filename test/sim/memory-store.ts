@@ -3,7 +3,7 @@
  * supervisor leaves behind is `data`: pass it on to simulate that the next one finds it.
  */
 import { decisionEffects, type Effect, resolution } from '../../src/io/store/decision.ts'
-import { sentAgain, type TaskRow, viewed } from '../../src/io/store/task-row.ts'
+import { sentAgain, type TaskRow, takeOverRaise, viewed } from '../../src/io/store/task-row.ts'
 import type { Batch, Change, Committed, DependencyRecord, PoolRecord, ReplicaRecord } from '../../src/model/change.ts'
 import type { Incident } from '../../src/model/incident.ts'
 import type { Inheritance } from '../../src/model/inheritance.ts'
@@ -82,7 +82,7 @@ class Memory {
   takeOver(): Inheritance {
     const { table, incidents, replicas, pools, dependencies, outbox } = this.data
     const leases = table.leases().map((entry) => {
-      const row: TaskRow = { ...entry.row, status: 'returning', fence: entry.row.fence + 1 }
+      const row: TaskRow = { ...entry.row, status: 'returning', fence: entry.row.fence + takeOverRaise }
       if (row.lease === null) throw new Error(`No lease on ${row.id}`)
       table.set(row)
       const step = inDoubt(entry)[0]

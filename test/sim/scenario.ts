@@ -1,3 +1,4 @@
+import { defaultDetect } from '../../src/model/detect.ts'
 import type { PoolSpec } from '../../src/model/pool.ts'
 import type { DependencySpec, ProbeSpec } from '../../src/model/probe.ts'
 import type { RepeatWord } from '../../src/model/task.ts'
@@ -151,6 +152,8 @@ export function basicPool(name: string, replicas: number, concurrency: number): 
     deadlines: { taskMs: null, stepMs: 60_000, toolMs: 60_000, idleMs: 30_000 },
     recovery: {
       mode: 'act',
+      nudge: true,
+      alertAfterSoft: 20,
       soft: 2,
       hard: 3,
       strikePeriodMs: 600_000,
@@ -169,6 +172,7 @@ export function basicPool(name: string, replicas: number, concurrency: number): 
     leaseMs: 15_000,
     memoryBytes: null,
     processLimit: 2_048,
+    detect: defaultDetect,
     environment: { pass: [], set: {} },
   }
 }

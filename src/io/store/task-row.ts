@@ -44,6 +44,13 @@ export interface TaskRow {
   readonly output: Json | null
 }
 
+/**
+ * By how much a takeover raises a fence. The last words of the supervisor before
+ * may still be on their way, and it could foresee two fences: its lease's own,
+ * and the one after a revoke that it had not got written.
+ */
+export const takeOverRaise = 2
+
 export type Refusal = 'stale' | 'conflict'
 export type EndAttempt = Extract<Change, { readonly kind: 'end_attempt' }>
 

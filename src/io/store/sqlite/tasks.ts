@@ -6,7 +6,7 @@ import { limits } from '../../../model/limits.ts'
 import type { JournalStep, NewTask, SubmitOutcome, TaskStatus } from '../../../model/task.ts'
 import type { Rows } from '../decision.ts'
 import type { Depths } from '../depths.ts'
-import { isSuspect, newRow, type TaskRow } from '../task-row.ts'
+import { isSuspect, newRow, type TaskRow, takeOverRaise } from '../task-row.ts'
 import type { Journal } from './journal.ts'
 import {
   insertTask,
@@ -74,7 +74,7 @@ export class Tasks implements Rows {
       SELECT seq FROM task WHERE status = 'scheduled' AND pool = ? AND not_before_ms <= ? ORDER BY not_before_ms LIMIT ?)
       RETURNING suspect`)
     this.#nextDue = prepare(`SELECT min(not_before_ms) FROM task WHERE status = 'scheduled' AND pool = ?`)
-    this.#takeBack = prepare(`UPDATE task SET status = 'returning', fence = fence + 1
+    this.#takeBack = prepare(`UPDATE task SET status = 'returning', fence = fence + ${takeOverRaise}
       WHERE status IN ('leased', 'returning') AND status NOT IN ('queued', 'done') RETURNING ${rowColumns}`)
     this.#setInput = prepare('UPDATE task SET input = ? WHERE seq = ?')
     this.#prune = prepare(`DELETE FROM task WHERE seq IN (
