@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { breaker, dependencySpec } from '../../test/fixtures/specs.ts'
+import { dependencySpec } from '../../test/fixtures/specs.ts'
 import type { DependencyRow } from '../model/rows.ts'
 import {
   answeredWhileOpen,
@@ -15,7 +15,8 @@ import {
 
 type Call = readonly [replica: number, ok: boolean, atMs: number, task?: string]
 
-const fresh = newDependency(dependencySpec(), 0)
+const spec = dependencySpec()
+const fresh = newDependency(spec, 0)
 const seen = (calls: readonly Call[], row: DependencyRow = fresh): DependencyRow =>
   calls.reduce((so, [replica, ok, atMs, task = `t${atMs}`]) => {
     return saw(so, { replica: `p/${replica}`, taskId: task, ok, atMs })
@@ -154,14 +155,14 @@ describe('an open breaker', () => {
 
   test('remembers the first sign, and is asked again within its interval', () => {
     expect(open.breaker).toMatchObject({ kind: 'open', sinceMs: 1_000, firstSignMs: 500 })
-    expect(open.check.nextAtMs).toBeLessThanOrEqual(1_000 + breaker.probeMs)
+    expect(open.check.nextAtMs).toBeLessThanOrEqual(1_000 + spec.breaker.probeMs)
   })
 
   test('closes at the first success, forgets its witnesses, and thaws', () => {
     const closed = answeredWhileOpen(open, true, 6_000)
     expect(closed.breaker).toEqual({ kind: 'closed', sinceMs: 6_000, thawedMs: 6_000 })
     expect(closed.witnesses).toEqual({})
-    expect(closed.stableMs).toBe(6_000 + breaker.stableMs)
+    expect(closed.stableMs).toBe(6_000 + spec.breaker.stableMs)
   })
 
   test('stays open at a failure, and is asked every five seconds', () => {
@@ -175,14 +176,14 @@ describe('an open breaker', () => {
     expect(isFlapping(again, 30_000)).toBe(true)
     const half = answeredWhileOpen(again, true, 40_000)
     expect(half.breaker.kind).toBe('half_open')
-    expect(half.check.nextAtMs).toBe(40_000 + 1.5 * breaker.probeMs)
+    expect(half.check.nextAtMs).toBe(40_000 + 1.5 * spec.breaker.probeMs)
     expect(answeredWhileOpen(half, false, 45_000).breaker.kind).toBe('open')
-    expect(answeredWhileOpen(half, true, 45_000).stableMs).toBe(45_000 + breaker.flapMs)
+    expect(answeredWhileOpen(half, true, 45_000).stableMs).toBe(45_000 + spec.breaker.flapMs)
   })
 
   test.each([
-    { name: 'inside the time', secondMs: 1_000 + breaker.flapMs - 1, is: true },
-    { name: 'as old as the time', secondMs: 1_000 + breaker.flapMs, is: false },
+    { name: 'inside the time', secondMs: 1_000 + spec.breaker.flapMs - 1, is: true },
+    { name: 'as old as the time', secondMs: 1_000 + spec.breaker.flapMs, is: false },
   ])('two openings are flapping $name', ({ secondMs, is }) => {
     expect(isFlapping(opened(open, 'refused', secondMs), secondMs)).toBe(is)
   })

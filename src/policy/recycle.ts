@@ -11,7 +11,7 @@ import { onFault } from './recover.ts'
  * its own, e.g. its connections: it is drained and replaced, and the dependency
  * is left in peace (R1).
  */
-export function onlyItself(view: View, observation: AttemptObservation, attempt: AttemptRow): Outcome | null {
+export function onlyItself(view: View, attempt: AttemptRow, observation: AttemptObservation): Outcome | null {
   const seen = sightingOf(observation, attempt)
   if (seen === null || seen.ok || view.replica.phase.kind !== 'ready') return null
   const row = view.dependencies.get(seen.dependency)

@@ -3,7 +3,7 @@ import type { Claim } from '../model/change.ts'
 import type { Effect } from '../model/effect.ts'
 import type { PoolName, ReplicaName } from '../model/ids.ts'
 import type { AttemptObservation, NodeObservation, Observation, ReplicaObservation } from '../model/observation.ts'
-import type { ReplicaRow } from '../model/rows.ts'
+import type { AttemptRow, ReplicaRow } from '../model/rows.ts'
 import { decideReplica } from '../policy/decide.ts'
 import { forgive } from '../policy/forgive.ts'
 import { isSilent } from '../policy/health/pulse.ts'
@@ -32,6 +32,9 @@ const reapMs = 1_000
 const overduePerReap = 1_000
 /** Decisions about one replica in one tick: each changes its row, so a handful is the longest honest chain. */
 const decisionsPerReplica = 32
+
+/** What an attempt's news may call for: its own outcome, a loop or a full context, a replica that has lost its connections. */
+const judges = [onAttempt, onRunFact, onlyItself] as const
 
 export interface TickParts {
   readonly tables: Tables
@@ -182,36 +185,23 @@ export class Tick {
       return
     }
     this.dependencies.sighted(observation, attempt, nowMs)
-    this.judge(row.name, observation, nowMs)
+    this.judge(row.name, attempt, observation, nowMs)
     const current = tables.attempt(observation.taskId)
     const spec = tables.specs.get(row.pool)
     if (current !== undefined && spec !== undefined) tables.setAttempt(foldAttempt(current, observation, spec))
     tables.wakesMs.set(row.name, Number.NEGATIVE_INFINITY)
   }
 
-  /** By the rows as they are now: what was seen of a dependency may have changed them. */
-  private judge(name: ReplicaName, observation: AttemptObservation, nowMs: number): void {
+  /** One after the other, each by the rows as the one before left them. */
+  private judge(name: ReplicaName, attempt: AttemptRow, observation: AttemptObservation, nowMs: number): void {
     const { tables } = this.parts
-    const row = tables.replicas.get(name)
-    const attempt = tables.attempt(observation.taskId)
-    if (row === undefined || attempt === undefined) return
-    const outcome = onAttempt(tables.view(row, nowMs, this.lagMs(nowMs)), attempt, observation)
-    if (outcome !== null) this.take(outcome)
-    this.watch(name, observation, nowMs)
-    const after = tables.replicas.get(name)
-    const alone =
-      after === undefined ? null : onlyItself(tables.view(after, nowMs, this.lagMs(nowMs)), observation, attempt)
-    if (alone !== null) this.take(alone)
-  }
-
-  /** The detectors of agent faults, while the attempt is still in hand. */
-  private watch(name: ReplicaName, observation: AttemptObservation, nowMs: number): void {
-    const { tables } = this.parts
-    const row = tables.replicas.get(name)
-    const attempt = tables.attempt(observation.taskId)
-    if (row === undefined || attempt === undefined) return
-    const outcome = onRunFact(tables.view(row, nowMs, this.lagMs(nowMs)), attempt, observation)
-    if (outcome !== null) this.take(outcome)
+    for (const judge of judges) {
+      const row = tables.replicas.get(name)
+      if (row === undefined) return
+      const newest = tables.attempt(attempt.taskId) ?? attempt
+      const outcome = judge(tables.view(row, nowMs, this.lagMs(nowMs)), newest, observation)
+      if (outcome !== null) this.take(outcome)
+    }
   }
 
   /** A call of an attempt that is over: its agent waits for an answer, and the answer is no. */

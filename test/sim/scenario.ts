@@ -1,8 +1,8 @@
+import { defaultBreaker } from '../../src/config/defaults.ts'
 import { defaultDetect } from '../../src/model/detect.ts'
 import type { PoolSpec } from '../../src/model/pool.ts'
 import type { DependencySpec, ProbeSpec } from '../../src/model/probe.ts'
 import type { RepeatWord } from '../../src/model/task.ts'
-import { breaker } from '../fixtures/specs.ts'
 import type { Deed } from './deeds.ts'
 import type { SimRandom } from './random.ts'
 import type { Poison, StepScript, TaskScript } from './script.ts'
@@ -134,7 +134,7 @@ function drawDependency(random: SimRandom): DependencySpec {
     check: { kind: 'tcp', host: 'provider', port: 1 },
     critical: random.chance(0.5),
     probe: probe(10_000, random.between(1, 3)),
-    breaker,
+    breaker: defaultBreaker,
   }
 }
 

@@ -1,7 +1,7 @@
 import { createServer, type RequestListener } from 'node:http'
 import { type AddressInfo, createServer as createTcpServer, type Server, type Socket } from 'node:net'
 import { afterEach, describe, expect, test } from 'vitest'
-import { breaker } from '../../../test/fixtures/specs.ts'
+import { defaultBreaker } from '../../config/defaults.ts'
 import type { DependencyCheck, DependencySpec } from '../../model/probe.ts'
 import { createRedact } from '../../model/redact.ts'
 import { createProber } from './prober.ts'
@@ -28,7 +28,7 @@ const check = (what: DependencyCheck, timeoutMs = 2_000, signal = never) =>
   prober.check(specOf(what, timeoutMs), signal)
 function specOf(what: DependencyCheck, timeoutMs: number): DependencySpec {
   const probe = { initialDelayMs: 0, periodMs: 10_000, timeoutMs, failureThreshold: 1, successThreshold: 1 }
-  return { name: 'it', role: 'other', check: what, critical: false, probe, breaker }
+  return { name: 'it', role: 'other', check: what, critical: false, probe, breaker: defaultBreaker }
 }
 
 describe('http', () => {

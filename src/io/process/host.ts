@@ -41,7 +41,7 @@ export interface ProcessHostOptions {
 
 const orphanBoundMs = 2_000
 const closeBoundMs = 4_000
-const reportMemoryEverySeconds = 5
+const reportMemoryEverySeconds = 2
 
 export function createProcessHost(options: ProcessHostOptions): ProcessHost {
   return new Host(options)
