@@ -78,8 +78,6 @@ if (agentFile === undefined) {
   process.stderr.write('This is the inside of a replica. Agents are started by: npx prunella up\n')
   process.exit(2)
 }
-// Both at once: waiting for one file after the other is most of what a start takes.
-const loading = import(pathToFileURL(agentFile).href)
-loading.catch(() => undefined) // The host reports it, once somebody listens.
 const { Host } = await import('./host.ts')
-new Host(agentFile, loading)
+// Not before the supervisor says so: by then this process is in the groups that limit it.
+new Host(agentFile, () => import(pathToFileURL(agentFile).href))

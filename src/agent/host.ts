@@ -50,9 +50,9 @@ export class Host implements ReplicaContext {
   #turnSinceMs = 0
   #willStart = false
 
-  /** @param agentModule  The file's exports, already being loaded. */
-  constructor(agentFile: string, agentModule: Promise<AgentModule>) {
-    this.#load = () => loadAgent(agentFile, agentModule)
+  /** @param load  Runs the agent's file for the first time: called once the supervisor has adopted this process. */
+  constructor(agentFile: string, load: () => Promise<AgentModule>) {
+    this.#load = () => loadAgent(agentFile, load)
     this.channel = new Channel({
       frame: (frame) => this.#receive(frame),
       idle: () => this.#startNext(),
@@ -293,8 +293,8 @@ export class Host implements ReplicaContext {
   }
 }
 
-async function loadAgent(file: string, module: Promise<AgentModule>): Promise<AgentDefinition> {
-  const { default: agent } = await module
+async function loadAgent(file: string, load: () => Promise<AgentModule>): Promise<AgentDefinition> {
+  const { default: agent } = await load()
   if (isAgent(agent)) return agent
   const what = agent === undefined ? 'has no default export' : 'has a default export that defineAgent did not make'
   const advice = "Write `export default defineAgent({ run })`, with `import { defineAgent } from 'prunella/agent'`."

@@ -35,6 +35,12 @@ export interface Group {
   /** A process that writes `0` into each, and all it starts from then on, is in the group. */
   readonly entryFiles: readonly string[]
   readonly limitsMemory: boolean
+  /**
+   * Moves a process that has not run anything of the agent yet. Takes 10 to 25 ms: the kernel waits until nobody forks.
+   *
+   * @throws when the kernel refuses, also because the process is gone.
+   */
+  enter(pid: number): Promise<void>
   /** How often the kernel has killed for memory here. */
   oomKills(): number
   /**
@@ -136,6 +142,9 @@ async function createGroup(places: readonly Place[], name: string, limits: Group
   return {
     entryFiles,
     limitsMemory: memory !== undefined,
+    async enter(pid) {
+      for (const file of entryFiles) await writeFile(file, String(pid))
+    },
     oomKills: () =>
       memory === undefined ? 0 : countOomKills(join(memory.folder, name, memoryFiles[memory.version].events)),
     kill() {

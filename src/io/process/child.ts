@@ -133,24 +133,28 @@ export class Child {
   async #prepare() {
     const machine = this.#machine
     const { name, pool } = this.#plan
+    const making = this.#makeGroup(pool)
     const { bootFile, strippedFolder } =
       pool.agent.kind === 'module'
         ? await machine.stripper.prepare(pool.name, pool.agent.path)
         : { bootFile: machine.bootFile, strippedFolder: null }
     const { argv, files } = commandLine(pool, { root: machine.root, bootFile })
     this.#user = this.#chooseUser([...files, machine.runFolder, ...(strippedFolder === null ? [] : [strippedFolder])])
-    const [folders, group] = await Promise.all([
-      makeFolders(join(machine.runFolder, name), this.#user),
-      this.#makeGroup(pool),
-    ])
+    const [folders, group] = await Promise.all([makeFolders(join(machine.runFolder, name), this.#user), making])
     this.#group = group
     const wrapped = machine.isolation.wrap(argv, this.#user)
-    // The shell enters the group before anything of the agent exists, so that nothing escapes it, then becomes it.
+    // Nothing of the agent may exist before its process is in the group, or it could escape it. A module is loaded
+    // only when it is adopted, so its process enters while Node boots: half of what a start would take otherwise.
+    // For any other command a shell enters, and then becomes it.
     const entered =
-      group === null
+      group === null || this.#entersLater
         ? wrapped
         : ['/bin/sh', '-c', enter(group.entryFiles.length), 'sh', ...group.entryFiles, ...wrapped]
     return { argv: entered, folders, strippedFolder }
+  }
+
+  get #entersLater(): boolean {
+    return this.#plan.pool.agent.kind === 'module'
   }
 
   #chooseUser(files: readonly string[]): number | null {
@@ -192,12 +196,24 @@ export class Child {
     else child.stdout?.on('data', (chunk: Buffer) => this.#events.stdout?.(chunk))
     child.stdout?.on('error', ignoreBrokenPipe)
     child.stdin?.on('error', ignoreBrokenPipe)
-    this.#events.running({
+    const running: Running = {
       pid: child.pid,
       startTicks: readStatNow(child.pid)?.startTicks ?? null,
       channel: (child.stdio[3] ?? null) as Duplex | null,
       stdin: child.stdin,
-    })
+    }
+    if (this.#group === null || !this.#entersLater) this.#events.running(running)
+    else void this.#enter(this.#group, running)
+  }
+
+  async #enter(group: Group, running: Running): Promise<void> {
+    try {
+      await group.enter(running.pid)
+    } catch (error) {
+      if (this.#state === 'running') this.#machine.blind(`${processesAreUnlimited}: ${String(error)}.`)
+    }
+    // Dead already: its end is all that there is to say.
+    if (this.#state === 'running') this.#events.running(running)
   }
 
   #capture(stream: 'stdout' | 'stderr', pipe: Readable | null): LineReader {
