@@ -185,6 +185,8 @@ export interface DependencyRow {
     readonly failedBefore: number
   }
   readonly witnesses: Readonly<Record<ReplicaName, DependencyWitness>>
+  /** Since when it is suspected, by its check or by failures that name nothing; null: it is not. */
+  readonly suspectMs: number | null
   readonly incidentId: IncidentId | null
   /** Since when a closed one has an incident that waits for it to stay well, or null. */
   readonly stableMs: number | null

@@ -11,7 +11,8 @@ import { recordOf } from './rows.ts'
 export function revokeAttempt(draft: Draft, attempt: AttemptRow, ending: Ending, untilMs: number): void {
   if (attempt.phase.kind === 'returning') return
   draft.change({ kind: 'revoke', taskId: attempt.taskId, fence: attempt.fence })
-  draft.setAttempt({ ...attempt, phase: { kind: 'returning', untilMs, ending } })
+  // What it was given back in this very decision stays given back.
+  draft.setAttempt({ ...draft.attempt(attempt), phase: { kind: 'returning', untilMs, ending } })
 }
 
 /** Asks the host to let go of an attempt whose fence is raised. */
@@ -27,8 +28,9 @@ export function finishReturning(draft: Draft, view: View, attempt: AttemptRow): 
 }
 
 /** Writes the end of an attempt, and where its task goes from here. */
-export function endAttempt(draft: Draft, view: View, attempt: AttemptRow, ending: Ending): void {
+export function endAttempt(draft: Draft, view: View, before: AttemptRow, ending: Ending): void {
   const { nowMs, spec } = view
+  const attempt = draft.attempt(before)
   const step = nextAfter(attempt, ending, spec, nowMs)
   const poisonous = step.kind === 'poison'
   const buried = poisonous && hasContrast(draft, view, attempt)
@@ -170,9 +172,10 @@ export function refundAttempts(
   draft.pool = { ...pool, marks: pool.marks.filter((mark) => !marks.includes(mark)) }
   const refunds = costs(marks)
   for (const [taskId, cost] of refunds) draft.change({ kind: 'refund', taskId, ...cost })
-  for (const attempt of view.attempts) {
-    const cost = refunds.get(attempt.taskId)
+  for (const before of view.attempts) {
+    const cost = refunds.get(before.taskId)
     if (cost === undefined) continue
+    const attempt = draft.attempt(before)
     draft.setAttempt({
       ...attempt,
       countedAttempts: Math.max(0, attempt.countedAttempts - cost.attempts),

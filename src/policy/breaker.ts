@@ -22,6 +22,7 @@ export function newDependency(spec: DependencySpec, nowMs: number): DependencyRo
     last: null,
     traffic: { sinceMs: nowMs, ok: 0, failed: 0, okBefore: 0, failedBefore: 0 },
     witnesses: {},
+    suspectMs: null,
     incidentId: null,
     stableMs: null,
   }
@@ -124,16 +125,20 @@ function accusersOf(row: DependencyRow, nowMs: number): readonly ReplicaName[] {
 
 /**
  * Whether the replica alone cannot reach what others reach (R1): it failed time
- * after time on different tasks, a sibling got through since its first failure,
- * and the node's own check does not fail.
+ * after time on different tasks, and the node's own check does not fail. That a
+ * sibling got through since its first failure says so; where no sibling has
+ * anything to say, the check itself is the second witness.
  */
 export function isReplicasOwnFault(row: DependencyRow, replica: ReplicaName): boolean {
   const witness = row.witnesses[replica]
   if (witness === undefined || witness.failures < failuresOfOne || witness.taskIds.length < 2) return false
   const since = witness.firstFailureMs ?? Number.POSITIVE_INFINITY
   const others = Object.entries(row.witnesses).filter(([name]) => name !== replica)
-  const gotThrough = others.some(([, other]) => (other.lastSuccessMs ?? Number.NEGATIVE_INFINITY) >= since)
-  return gotThrough && row.last?.result.ok !== false && !isDown(row)
+  const { last } = row
+  if (last?.result.ok === false || isDown(row)) return false
+  if (others.some(([, { lastSuccessMs }]) => (lastSuccessMs ?? Number.NEGATIVE_INFINITY) >= since)) return true
+  const othersFail = others.some(([, { failures }]) => failures > 0)
+  return !othersFail && last !== null && last.atMs > since
 }
 
 export function isDown(row: DependencyRow): boolean {
@@ -142,7 +147,7 @@ export function isDown(row: DependencyRow): boolean {
 
 /** When it first showed: a verdict refunds everything since. */
 export function firstSignMs(row: DependencyRow, nowMs: number): number {
-  let first = nowMs
+  let first = Math.min(nowMs, row.suspectMs ?? nowMs)
   for (const { failures, firstFailureMs } of Object.values(row.witnesses))
     if (failures > 0 && firstFailureMs !== null) first = Math.min(first, firstFailureMs)
   return first
@@ -162,6 +167,11 @@ export function opened(row: DependencyRow, reason: string, nowMs: number): Depen
 /** More than one outage inside the flapping time. */
 export function isFlapping(row: DependencyRow, nowMs: number): boolean {
   return row.openedMs.filter((at) => nowMs - at < row.spec.breaker.flapMs).length > 1
+}
+
+/** How long it must stay well before its incident is over. */
+function stableForMs(row: DependencyRow, nowMs: number): number {
+  return isFlapping(row, nowMs) ? row.spec.breaker.flapMs : row.spec.breaker.stableMs
 }
 
 /** An open one is asked every `probeMs`, a flapping one half as often again for each opening. */
@@ -191,15 +201,18 @@ export function answeredWhileOpen(row: DependencyRow, ok: boolean, nowMs: number
     check: { ...row.check, verdict: 'ok', nextAtMs: nowMs + row.spec.probe.periodMs },
     // What was seen during the outage accuses nobody afterwards.
     witnesses: {},
+    suspectMs: null,
     traffic: { sinceMs: nowMs, ok: 0, failed: 0, okBefore: 0, failedBefore: 0 },
-    stableMs: nowMs + (isFlapping(row, nowMs) ? row.spec.breaker.flapMs : row.spec.breaker.stableMs),
+    stableMs: nowMs + stableForMs(row, nowMs),
   }
 }
 
-/** A suspect is asked soon: its check is the second witness. */
+/** A suspect is asked soon: its check is the second witness. What fails from now on may be its doing. */
 export function askSoon(row: DependencyRow, nowMs: number): DependencyRow {
+  const suspectMs = row.suspectMs ?? nowMs
   const soonMs = row.last === null ? nowMs : Math.max(nowMs, row.last.atMs + suspectEveryMs)
-  return row.check.nextAtMs <= soonMs ? row : { ...row, check: { ...row.check, nextAtMs: soonMs } }
+  const nextAtMs = Math.min(row.check.nextAtMs, soonMs)
+  return { ...row, suspectMs, check: { ...row.check, nextAtMs } }
 }
 
 /** The cross table, as it stands in the incident. */
@@ -221,8 +234,8 @@ export function reasonOf(row: DependencyRow): string {
 export function restored(row: DependencyRow, record: DependencyRecord, nowMs: number): DependencyRow {
   const { down, openedMs, incidentId } = record
   if (down === null) {
-    const stableMs = incidentId === null ? null : nowMs + row.spec.breaker.stableMs
-    return { ...row, openedMs, incidentId, stableMs }
+    const before = { ...row, openedMs, incidentId }
+    return { ...before, stableMs: incidentId === null ? null : nowMs + stableForMs(before, nowMs) }
   }
   return { ...row, openedMs, incidentId, breaker: { kind: 'open', ...down, successes: 0 } }
 }

@@ -124,7 +124,7 @@ function told(
 
 function judge(view: DependencyView, row: DependencyRow): DependencyOutcome {
   const verdict = judgeDependency(row, view.nowMs)
-  if (verdict.kind === 'up') return kept(row)
+  if (verdict.kind === 'up') return kept({ ...row, suspectMs: null })
   if (verdict.kind === 'suspect') return kept(askSoon(row, view.nowMs))
   return openBreaker(view, row, verdict.reason, verdict.confidence)
 }

@@ -1,4 +1,4 @@
-import type { AttemptRow, ProbeState, ReplicaRow } from '../model/rows.ts'
+import type { AttemptRow, PoolRow, ProbeState, ReplicaRow } from '../model/rows.ts'
 import { Draft, type Outcome, type View } from './outcome.ts'
 import { heard } from './rows.ts'
 
@@ -15,6 +15,12 @@ export function forgive(views: readonly View[], missedMs: number, nowMs: number)
   const text = `this process was paused for ${(missedMs / 1000).toFixed(1)} s: every clock was set back by as much`
   draft.notice({ kind: 'node', severity: 'warning', atMs: nowMs, text })
   return draft.finish()
+}
+
+/** A ramp that nobody could walk meanwhile is not walked. */
+export function forgivePool(row: PoolRow, missedMs: number, nowMs: number): PoolRow {
+  if (row.thaw === null) return row
+  return { ...row, thaw: { ...row.thaw, sinceMs: Math.min(nowMs, row.thaw.sinceMs + missedMs) } }
 }
 
 function forgiveReplica(row: ReplicaRow, missedMs: number, nowMs: number): ReplicaRow {

@@ -40,6 +40,8 @@ export interface View {
   readonly replica: ReplicaRow
   /** In the order of dispatch. */
   readonly attempts: readonly AttemptRow[]
+  /** Of the whole pool. */
+  readonly poolAttempts: readonly AttemptRow[]
   /** Its open incident. */
   readonly incident: Incident | null
   /** Every incident of the node that is not closed. */
@@ -58,35 +60,10 @@ export interface View {
 
 /** The same view with another version of the row. Field by field: a view may have getters, which a spread would lose. */
 export function withReplica(view: View, replica: ReplicaRow): View {
-  const {
-    nowMs,
-    spec,
-    pool,
-    attempts,
-    incident,
-    incidents,
-    siblings,
-    dependencies,
-    watches,
-    gauges,
-    lagMs,
-    shuttingDown,
-  } = view
-  return {
-    nowMs,
-    spec,
-    pool,
-    replica,
-    attempts,
-    incident,
-    incidents,
-    siblings,
-    dependencies,
-    watches,
-    gauges,
-    lagMs,
-    shuttingDown,
-  }
+  const { nowMs, spec, pool, attempts, poolAttempts, incident, incidents, siblings, dependencies } = view
+  const { watches, gauges, lagMs, shuttingDown } = view
+  const looked = { attempts, poolAttempts, incident, incidents, siblings, dependencies, watches, gauges }
+  return { nowMs, spec, pool, replica, ...looked, lagMs, shuttingDown }
 }
 
 /** Collects one outcome; lives inside one call of a policy function. */
@@ -111,6 +88,10 @@ export class Draft {
 
   setReplica(row: ReplicaRow): void {
     this.replicas.set(row.name, row)
+  }
+
+  attempt(row: AttemptRow): AttemptRow {
+    return this.attempts.get(row.taskId) ?? row
   }
 
   setAttempt(row: AttemptRow): void {

@@ -1,7 +1,7 @@
 import type { Fault } from '../model/fault.ts'
 import type { Attribution, Incident } from '../model/incident.ts'
 import { limits } from '../model/limits.ts'
-import type { AttemptRow, DependencyRow, Ending, FailureMark, PoolRow, ReplicaRow } from '../model/rows.ts'
+import type { AfterStop, AttemptRow, DependencyRow, Ending, FailureMark, PoolRow, ReplicaRow } from '../model/rows.ts'
 import { askToReset, endAttempt, finishReturning, refundAttempts, refundStrikes, revokeAttempt } from './attempts.ts'
 import { attribute } from './attribute.ts'
 import { escalate } from './escalate.ts'
@@ -38,7 +38,7 @@ export function onFault(view: View, sign: Sign): Outcome {
   draft.setReplica(replica)
   if (sign.gone) {
     endAll(draft, view, judged)
-    afterGone(draft, view, judged.rung === 'quarantine' ? 'quarantine' : 'restart')
+    afterGone(draft, view, afterwards(view, judged))
   } else if (judged.rung === 'soft_restart' && sign.attempt !== null) {
     const ending = endingOf(sign, !judged.excused, false)
     revokeAttempt(draft, sign.attempt, ending, view.nowMs + view.spec.recovery.resetMs)
@@ -73,12 +73,16 @@ function judge(draft: Draft, view: View, sign: Sign): Judgement {
     nodeRefused: sign.nodeRefused ?? null,
     lagMs: view.lagMs,
   })
-  // An agent that could not reach what others reach has spoilt its tasks: they get their attempts back (R1).
-  if (verdict.culprit === 'agent' && dependency !== null)
-    refundAttempts(draft, view, (old) => old.replica === replica.name && old.dependency === dependency)
   const blameless = verdict.culprit === 'dependency' || verdict.culprit === 'node'
   const failedStarts = view.pool.failedStarts + (sign.kind === 'start_failed' && !blameless ? 1 : 0)
   draft.pool = { ...view.pool, marks, failedStarts }
+  // An agent that could not reach what others reach has spoilt its tasks: they get their attempts back (R1).
+  if (verdict.culprit === 'agent' && dependency !== null)
+    refundAttempts(
+      draft,
+      { pool: view.pool, attempts: view.poolAttempts },
+      (old) => old !== mark && old.replica === replica.name && old.dependency === dependency,
+    )
   const fault: Fault = {
     kind: sign.kind,
     culprit: verdict.culprit,
@@ -244,7 +248,7 @@ function drainFirst(draft: Draft, view: View, judged: Judgement): void {
     revokeAttempt(draft, sign.attempt, endingOf(sign, !excused, !excused), untilMs)
     askToReset(draft, view, sign.attempt, sign.evidence.at(-1) ?? sign.kind)
   }
-  const after = judged.rung === 'quarantine' ? 'quarantine' : 'restart'
+  const after = afterwards(view, judged)
   const row: ReplicaRow = { ...draft.replica(view.replica), phase: { kind: 'draining', untilMs, after } }
   draft.setReplica(row)
   draft.change({ kind: 'replica', record: recordOf(row) })
@@ -259,11 +263,17 @@ function stop(draft: Draft, view: View, judged: Judgement): void {
     const ending = written.get(attempt.taskId)
     if (ending !== undefined) revokeAttempt(draft, attempt, ending, Number.POSITIVE_INFINITY)
   }
-  terminate(draft, view, graceMs, judged.rung === 'quarantine' ? 'quarantine' : 'restart')
+  terminate(draft, view, graceMs, afterwards(view, judged))
+}
+
+/** What becomes of the place. What was decided before the fault, for which the drain made time, still holds. */
+function afterwards({ replica: { phase } }: View, { rung }: Judgement): AfterStop {
+  if (rung === 'quarantine') return 'quarantine'
+  return phase.kind === 'draining' ? phase.after : 'restart'
 }
 
 /** Tells the process to end. Its attempts must be returning by now; they end with the exit. */
-export function terminate(draft: Draft, view: View, graceMs: number, after: 'restart' | 'quarantine' | 'remove'): void {
+export function terminate(draft: Draft, view: View, graceMs: number, after: AfterStop): void {
   const { nowMs } = view
   const giveUpAtMs = nowMs + graceMs + killConfirmMs
   const row: ReplicaRow = {
@@ -278,7 +288,7 @@ export function terminate(draft: Draft, view: View, graceMs: number, after: 'res
 }
 
 /** The process is gone (or given up): what the place does next. */
-export function afterGone(draft: Draft, view: View, after: 'restart' | 'quarantine' | 'remove'): void {
+export function afterGone(draft: Draft, view: View, after: AfterStop): void {
   const { nowMs, spec } = view
   const row = draft.replica(view.replica)
   const pool = draft.pool ?? view.pool

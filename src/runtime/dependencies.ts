@@ -1,9 +1,10 @@
 import type { DependencyRecord } from '../model/change.ts'
+import type { ReplicaName } from '../model/ids.ts'
 import type { AttemptObservation, NodeObservation } from '../model/observation.ts'
 import type { DependencySpec } from '../model/probe.ts'
 import type { AttemptRow, DependencyRow } from '../model/rows.ts'
 import type { DependencyView } from '../model/snapshot.ts'
-import { isDown, newDependency, reasonOf, restored } from '../policy/breaker.ts'
+import { isDown, newDependency, reasonOf, restored, withoutWitness } from '../policy/breaker.ts'
 import {
   type DependencyOutcome,
   decideDependency,
@@ -41,9 +42,13 @@ export class Dependencies {
     for (const row of this.tables.dependencies.values()) if (isDown(row)) this.turned('opened', row, null, nowMs)
   }
 
-  checked({ dependency, result, latencyMs, atMs }: Extract<NodeObservation, { kind: 'dependency_checked' }>): void {
+  /** By our own time, not that of the answer: a ramp that began while we were busy would be half over. */
+  checked(
+    { dependency, result, latencyMs }: Extract<NodeObservation, { kind: 'dependency_checked' }>,
+    nowMs: number,
+  ): void {
     const row = this.tables.dependencies.get(dependency)
-    if (row !== undefined) this.follow(row, onChecked(this.view(row, atMs), result, latencyMs), atMs)
+    if (row !== undefined) this.follow(row, onChecked(this.view(row, nowMs), result, latencyMs), nowMs)
   }
 
   /** What an attempt's news says about what it uses. Before anybody is judged by it. */
@@ -62,6 +67,13 @@ export class Dependencies {
       this.take(suspect(this.view(row, nowMs)))
       this.wakesMs.set(name, Number.NEGATIVE_INFINITY)
     }
+  }
+
+  /** A new process has connections of its own: those of the last one accuse it of nothing. */
+  renewed(replica: ReplicaName): void {
+    const { dependencies } = this.tables
+    for (const [name, row] of dependencies)
+      if (replica in row.witnesses) dependencies.set(name, withoutWitness(row, replica))
   }
 
   decide(nowMs: number, lagMs: number): void {

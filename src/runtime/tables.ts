@@ -163,6 +163,10 @@ class TableView implements View {
     return this.hand
   }
 
+  get poolAttempts(): readonly AttemptRow[] {
+    return this.tables.replicasOf(this.replica.pool).flatMap(({ name }) => this.tables.attemptsOf(name))
+  }
+
   get incident(): Incident | null {
     const { incidentId } = this.replica
     return incidentId === null ? null : (this.tables.incidents.get(incidentId) ?? null)

@@ -5,7 +5,7 @@ import type { PoolName, ReplicaName } from '../model/ids.ts'
 import type { AttemptObservation, NodeObservation, Observation, ReplicaObservation } from '../model/observation.ts'
 import type { AttemptRow, ReplicaRow } from '../model/rows.ts'
 import { decideReplica } from '../policy/decide.ts'
-import { forgive } from '../policy/forgive.ts'
+import { forgive, forgivePool } from '../policy/forgive.ts'
 import { isSilent } from '../policy/health/pulse.ts'
 import { onRunFact } from '../policy/misbehave.ts'
 import { foldAttempt, foldReplica } from '../policy/observe.ts'
@@ -161,6 +161,7 @@ export class Tick {
     if (row === undefined || !isCurrent(observation, row.incarnation)) return // A ghost (I1).
     const spec = tables.specs.get(row.pool)
     if (spec === undefined) return
+    if (observation.kind === 'ready') this.dependencies.renewed(row.name)
     const folded = foldReplica(row, observation, spec)
     if (folded !== row) {
       tables.setReplica(folded)
@@ -227,12 +228,13 @@ export class Tick {
         return
       }
       case 'dependency_checked':
-        this.dependencies.checked(observation)
+        this.dependencies.checked(observation, nowMs)
         return
       case 'operator':
         this.operate(observation.request, nowMs)
         return
       case 'paused':
+        for (const [name, pool] of tables.pools) tables.pools.set(name, forgivePool(pool, observation.missedMs, nowMs))
         this.take(
           forgive(
             [...tables.replicas.values()].map((row) => tables.view(row, nowMs, 0)),

@@ -1,8 +1,15 @@
+import type { ErrorInfo } from '../../src/model/errors.ts'
 import type { AttemptObservation } from '../../src/model/observation.ts'
 import type { Lease } from '../../src/model/task.ts'
 import type { SimProcess } from './process.ts'
-import { fromInput, type StepFate, type StepScript, type TaskScript } from './script.ts'
+import { dependency } from './scenario.ts'
+import { type DependencyUse, fromInput, type StepFate, type StepScript, type TaskScript } from './script.ts'
 
+/** How soon an agent itself calls again what did not answer, ms. */
+const retryMs = 2_000
+const noAnswer: ErrorInfo = { name: 'Error', message: 'the provider does not answer' }
+/** What no call has declared: only these words say whose fault it is. */
+const refused: ErrorInfo = { name: 'Error', message: 'connect ECONNREFUSED 10.0.0.1:443', code: 'ECONNREFUSED' }
 const noFate: StepFate = { stalls: false, ignoresSignal: false, rejects: false, slowness: 1 }
 
 /** One observation of an attempt without what the process adds to it. */
@@ -26,6 +33,8 @@ export class SimAttempt {
   private waiting: 'start' | 'end' | null = null
   private fate: StepFate = noFate
   private acting = false
+  /** Calls without an answer so far. */
+  private misses = 0
   private started = false
   private over = false
   aborted = false
@@ -49,6 +58,7 @@ export class SimAttempt {
   }
 
   private next(): void {
+    if (this.over) return
     if (this.aborted) return this.settle()
     if (this.process.isLeaseOver()) return this.process.expireLease()
     const step = this.script.steps[this.index]
@@ -70,7 +80,7 @@ export class SimAttempt {
         timeoutMs: step.timeoutMs,
         blocking: step.blocking && step.kind === 'wait',
         args: null,
-        dependency: null,
+        dependency: step.uses?.declared === true ? dependency : null,
         poll: false,
       },
     })
@@ -92,6 +102,7 @@ export class SimAttempt {
       return
     }
     const { call } = this
+    if (step.uses !== null && !this.process.reachesProvider) return this.unanswered(step, step.uses, call)
     if (step.progressMs !== null) this.process.at(step.progressMs, () => this.progress(call, step.progressMs ?? 1))
     this.process.at(Math.round(step.ms * this.fate.slowness), () => this.complete(step, call))
   }
@@ -105,16 +116,46 @@ export class SimAttempt {
   private complete(step: StepScript, call: number): void {
     if (this.over || call !== this.call || !this.acting) return
     const { taskId, fence, replica, incarnation } = this.lease
-    if (this.fate.rejects && !this.aborted) {
+    // What a call that names the dependency throws is charged to that: here only what it really failed.
+    if (this.fate.rejects && step.uses === null && !this.aborted) {
       this.setActing(false, step)
       const error = { name: 'Error', message: 'scripted' }
       this.say({ kind: 'call_ended', call, ok: false, result: null, error, print: null })
       return this.reject()
     }
+    if (step.uses !== null && !this.aborted) {
+      if (!this.process.reachesProvider) return this.unanswered(step, step.uses, call)
+      this.used(step.uses, true)
+    }
     if (step.kind === 'step') this.process.sink.post({ taskId, name: step.name, key: '0', fence, replica, incarnation })
     this.setActing(false, step)
     if (this.aborted) this.settle()
     else this.finishCall(step)
+  }
+
+  /** What it calls does not answer. */
+  private unanswered(step: StepScript, uses: DependencyUse, call: number): void {
+    if (uses.unanswered === 'hangs') return this.process.whenReached(() => this.complete(step, call))
+    const waitMs = uses.unanswered === 'fails' ? this.process.fates.smallMs() : uses.timeoutMs
+    this.process.at(waitMs, () => this.turnedAway(step, uses, call))
+  }
+
+  private turnedAway(step: StepScript, uses: DependencyUse, call: number): void {
+    if (this.over || call !== this.call || !this.acting) return
+    this.setActing(false, step)
+    if (this.aborted) return this.settle()
+    this.used(uses, false)
+    const error = uses.declared ? noAnswer : refused
+    this.say({ kind: 'call_ended', call, ok: false, result: null, error, print: null })
+    this.misses += 1
+    if (this.misses >= uses.tries) return this.reject(error)
+    this.process.at(retryMs, () => this.next())
+  }
+
+  private used({ declared }: DependencyUse, ok: boolean): void {
+    const { taskId, fence, replica, incarnation } = this.lease
+    const severed = this.process.isSevered
+    this.process.trace.note({ kind: 'used', ok, severed, declared, taskId, fence, replica, incarnation })
   }
 
   private finishCall(step: StepScript): void {
@@ -152,9 +193,9 @@ export class SimAttempt {
     this.process.release(this)
   }
 
-  private reject(): void {
+  private reject(error: ErrorInfo = { name: 'Error', message: 'scripted' }): void {
     this.over = true
-    this.say({ kind: 'failed', error: { name: 'Error', message: 'scripted' } })
+    this.say({ kind: 'failed', error })
     this.process.release(this)
   }
 

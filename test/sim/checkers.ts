@@ -1,11 +1,14 @@
 import type { TaskId } from '../../src/model/ids.ts'
 import type { TaskView } from '../../src/model/task.ts'
 import { ActingChecker } from './checkers/acting.ts'
+import { BreakerChecker } from './checkers/breaker.ts'
 import { checkEnd, EvidenceChecker } from './checkers/evidence.ts'
 import { LadderChecker } from './checkers/ladder.ts'
 import { LedgerChecker } from './checkers/ledger.ts'
+import { OutageChecker } from './checkers/outage.ts'
 import { Places } from './checkers/places.ts'
 import { ReplicaChecker } from './checkers/replicas.ts'
+import { SeveredChecker } from './checkers/severed.ts'
 import { TellingChecker } from './checkers/telling.ts'
 import { WrongKillChecker } from './checkers/wrong-kill.ts'
 import type { Scenario } from './scenario.ts'
@@ -23,6 +26,7 @@ export function createCheckers(trace: Trace, scenario: Scenario): Checkers {
   const ledger = new LedgerChecker(trace)
   const telling = new TellingChecker(trace, 'webhook')
   const places = new Places(scenario.pools, ledger)
+  const outages = scenario.dependencies.map((spec) => new OutageChecker(trace, scenario.pools, spec))
   return {
     all: [
       // Before the ledger: they compare a batch with what was true before it.
@@ -34,8 +38,14 @@ export function createCheckers(trace: Trace, scenario: Scenario): Checkers {
       new ReplicaChecker(trace, ledger, scenario.pools),
       new WrongKillChecker(trace, ledger, places),
       telling,
+      ...outages,
+      ...scenario.dependencies.map((spec) => new BreakerChecker(trace, ledger, scenario.pools, spec)),
+      new SeveredChecker(trace),
     ],
     outbox: (notifier, waiting) => telling.end(notifier, waiting),
-    end: (taskId, task) => checkEnd(trace, scenario.pools, taskId, task),
+    end: (taskId, task) => {
+      const refunds = outages.map((outage) => outage.refunds(taskId))[0] ?? { lateRefunds: 0, losses: 0 }
+      checkEnd(trace, scenario.pools, taskId, task, refunds)
+    },
   }
 }

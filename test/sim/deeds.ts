@@ -3,12 +3,15 @@ import type { ReplicaName } from '../../src/model/ids.ts'
 import type { OperatorCommand } from '../../src/model/observation.ts'
 import type { SimClock } from './clock.ts'
 import type { Machine } from './host.ts'
+import type { Provider } from './provider.ts'
 
 /** Something planned: it happens at its time after the start, or as soon afterwards as it can. `task` counts the submitted ones. */
 export type Deed = { readonly atMs: number } & (
   | { readonly kind: 'crash_holder'; readonly task: number }
   | { readonly kind: 'hang'; readonly replica: ReplicaName }
   | { readonly kind: 'crash_supervisor' }
+  | { readonly kind: 'break_dependency'; readonly forMs: number }
+  | { readonly kind: 'sever'; readonly replica: ReplicaName }
   | { readonly kind: 'operate'; readonly command: OperatorCommand }
   | { readonly kind: 'retry' | 'cancel'; readonly task: number }
 )
@@ -16,6 +19,7 @@ export type Deed = { readonly atMs: number } & (
 /** Whom deeds are done to. What answers false could not be done yet. */
 export interface Stage {
   readonly machine: Machine
+  readonly provider: Provider
   readonly taskIds: readonly string[]
   crashSupervisor(callsFromNow: number): boolean
   operate(command: OperatorCommand): boolean
@@ -49,6 +53,14 @@ function carryOut(deed: Deed, stage: Stage): boolean {
     }
     case 'crash_supervisor':
       return stage.crashSupervisor(1)
+    case 'break_dependency':
+      stage.provider.break(deed.forMs)
+      return true
+    case 'sever': {
+      const process = stage.machine.alive.find(({ replica, phase }) => replica === deed.replica && phase === 'ready')
+      process?.sever()
+      return process !== undefined
+    }
     case 'operate':
       return stage.operate(deed.command)
     case 'cancel':

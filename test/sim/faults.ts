@@ -3,6 +3,7 @@ import type { OperatorCommand } from '../../src/model/observation.ts'
 import type { SimClock } from './clock.ts'
 import type { Machine } from './host.ts'
 import type { SimProcess } from './process.ts'
+import type { Provider } from './provider.ts'
 import type { SimRandom } from './random.ts'
 import type { Chances, FaultName, Scenario } from './scenario.ts'
 import type { Fates, StartFate, StepFate } from './script.ts'
@@ -15,7 +16,7 @@ export interface Victims {
   pauseSupervisor(forMs: number, framesFirst: boolean): void
   breakStore(forMs: number): void
   slowStore(forMs: number, eachMs: number): void
-  breakDependency(forMs: number): void
+  readonly provider: Provider
   operate(command: OperatorCommand): void
   retry(taskId: string): void
   readonly taskIds: readonly string[]
@@ -59,7 +60,7 @@ export class Faults {
       case 'store_slow':
         return this.victims.slowStore(random.between(100, 10_000), random.between(1, 3_000))
       case 'outage':
-        return this.victims.breakDependency(random.between(5_000, 120_000))
+        return this.victims.provider.break(random.between(5_000, 120_000))
       case 'operator':
         if (random.chance(0.2)) return this.victims.retry(this.taskId(random))
         return this.victims.operate(this.command(random))
@@ -79,6 +80,10 @@ export class Faults {
     if (candidates.length === 0) return
     const process = random.pick(candidates)
     switch (name) {
+      case 'sever':
+        // One at a time: two that are cut off cannot be told from an outage.
+        if (!candidates.some(({ isSevered }) => isSevered)) process.sever()
+        return
       case 'crash':
         return process.exit(random.pick(['exit', 'signal', 'heap_exhausted']))
       case 'exit_clean':

@@ -5,6 +5,7 @@ import type { PoolSpec } from '../../src/model/pool.ts'
 import type { HostEffect, LogLine, ProcessHost } from '../../src/port/process-host.ts'
 import type { SimClock } from './clock.ts'
 import { type Channel, type ProcessObservation, pulseSlots, SimProcess } from './process.ts'
+import type { Provider } from './provider.ts'
 import type { Fates } from './script.ts'
 import type { Sink } from './sink.ts'
 import type { Trace } from './trace.ts'
@@ -19,6 +20,7 @@ export interface MachineParts {
   readonly clock: SimClock
   readonly trace: Trace
   readonly sink: Sink
+  readonly provider: Provider
   readonly fates: Fates
   readonly pools: readonly PoolSpec[]
 }
@@ -43,13 +45,13 @@ export class Machine {
   }
 
   spawn(pool: PoolSpec, replica: ReplicaName, incarnation: number, channel: Channel): SimProcess {
-    const { clock, trace, sink, fates } = this.parts
+    const { clock, trace, sink, provider, fates } = this.parts
     const onGone = (gone: SimProcess): void => {
       this.alive.splice(this.alive.indexOf(gone), 1)
       if (fates.haunts()) this.haunt(gone, channel)
     }
     const process = new SimProcess(
-      { clock, trace, sink, fates, onGone },
+      { clock, trace, sink, provider, fates, onGone },
       pool,
       { replica, incarnation },
       ++this.pids,

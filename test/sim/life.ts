@@ -14,6 +14,7 @@ import { type Machine, SimHost } from './host.ts'
 import type { MemoryStore } from './memory-store.ts'
 import { answerOf, notify } from './notifiers.ts'
 import type { ProcessObservation } from './process.ts'
+import type { Provider } from './provider.ts'
 import { type CallName, type Mishap, type Sweep, storeFailure } from './sweep.ts'
 import type { Trace } from './trace.ts'
 
@@ -22,13 +23,13 @@ export interface Surroundings {
   readonly clock: SimClock
   readonly trace: Trace
   readonly machine: Machine
+  readonly provider: Provider
   readonly store: MemoryStore
   /** Until when commits fail. */
   failingUntilMs: number
   /** Until when commits are slow, and how slow. */
   slowUntilMs: number
   slowMs: number
-  outageUntilMs: number
   /** Numbers the calls, where one of them is to be struck. */
   readonly sweep: Sweep | null
   /** Something asynchronous was set going: promises must run before time does. */
@@ -194,11 +195,11 @@ export class Life {
   }
 
   private probe(fails: boolean): Promise<CheckResult> {
-    const { world } = this
+    const { trace, provider } = this.world
+    trace.note({ kind: 'probed' })
     return new Promise((resolve) => {
       this.answerLater(20, () => {
-        const isDown = fails || world.clock.nowMs() < world.outageUntilMs
-        resolve(isDown ? { ok: false, reason: 'connection refused' } : { ok: true })
+        resolve(fails || provider.isDown ? { ok: false, reason: 'connection refused' } : { ok: true })
       })
     })
   }
@@ -209,7 +210,7 @@ export class Life {
     if (answer === 'hangs') return never()
     return new Promise((resolve) => {
       this.answerLater(20, () => {
-        const arrives = !fails && answer !== 'retry' && world.clock.nowMs() >= world.outageUntilMs
+        const arrives = !fails && answer !== 'retry' && !world.provider.isDown
         if (arrives) world.trace.note({ kind: 'notified', to, notification })
         resolve(arrives && answer === 'sent' ? 'sent' : { retry: 'simulated' })
       })

@@ -4,6 +4,7 @@ import type { PoolSpec } from '../../src/model/pool.ts'
 import type { Lease } from '../../src/model/task.ts'
 import { SimAttempt } from './attempt.ts'
 import type { SimClock } from './clock.ts'
+import type { Provider } from './provider.ts'
 import type { Fates, Poison } from './script.ts'
 import type { Sink } from './sink.ts'
 import type { Trace, Wound } from './trace.ts'
@@ -25,6 +26,7 @@ export interface ProcessParts {
   readonly clock: SimClock
   readonly trace: Trace
   readonly sink: Sink
+  readonly provider: Provider
   readonly fates: Fates
   /** Called when the process is gone for good. */
   readonly onGone: (process: SimProcess) => void
@@ -68,6 +70,8 @@ export class SimProcess {
   /** SIGKILL does not reach it before this time. */
   unkillableUntilMs = 0
   private killed = false
+  /** Its own connections to what everybody uses are lost. */
+  isSevered = false
   private stuck: Stuck | null = null
   /** What waits for the main loop to turn again: frames are read before anything judges by them. */
   private unread: (() => void)[] = []
@@ -241,6 +245,23 @@ export class SimProcess {
     if (poison === 'loop') this.seize('loop', Number.POSITIVE_INFINITY)
     else if (poison === 'violation') this.violate()
     else this.exit(poison === 'crash' ? 'exit' : 'oom_kill')
+  }
+
+  sever(): void {
+    if (this.phase !== 'ready' || this.isSevered) return
+    this.isSevered = true
+    this.wound('severed', null)
+  }
+
+  get reachesProvider(): boolean {
+    return !this.isSevered && !this.parts.provider.isDown
+  }
+
+  /** Once it answers; never for who is severed. */
+  whenReached(fire: () => void): void {
+    this.parts.provider.whenUp(() => {
+      if (!this.isSevered) this.at(this.fates.smallMs(), fire)
+    })
   }
 
   violate(): void {

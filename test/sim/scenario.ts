@@ -5,7 +5,7 @@ import type { DependencySpec, ProbeSpec } from '../../src/model/probe.ts'
 import type { RepeatWord } from '../../src/model/task.ts'
 import type { Deed } from './deeds.ts'
 import type { SimRandom } from './random.ts'
-import type { Poison, StepScript, TaskScript } from './script.ts'
+import type { DependencyUse, Poison, StepScript, TaskScript } from './script.ts'
 
 /** What can go wrong from outside, each a stream of its own. */
 export const faultNames = [
@@ -23,6 +23,7 @@ export const faultNames = [
   'store_slow',
   'outage',
   'operator',
+  'sever',
 ] as const
 export type FaultName = (typeof faultNames)[number]
 
@@ -49,6 +50,8 @@ export interface Scenario {
   /** Mean time between two submits, ms. */
   readonly submitMeanMs: number
   readonly mostTasks: number
+  /** Share of the calls that use the dependency. */
+  readonly uses: number
   /** What is submitted at the start, to the first pool; on top of the load. */
   readonly tasks?: readonly TaskScript[]
   /** What happens at its time, whatever chance says. */
@@ -57,7 +60,7 @@ export interface Scenario {
   readonly lengthMs: number
 }
 
-const dependency = 'provider'
+export const dependency = 'provider'
 
 export function drawScenario(random: SimRandom): Scenario {
   const poolCount = random.chance(0.25) ? 2 : 1
@@ -65,16 +68,20 @@ export function drawScenario(random: SimRandom): Scenario {
   const meansMs = new Map<FaultName, number>()
   const fierceness = random.pick([0.5, 1, 2, 4])
   for (const name of faultNames)
-    if (random.chance(0.35)) meansMs.set(name, (random.between(15, 120) * 1_000) / fierceness)
-  return {
-    pools,
+    if (name !== 'sever' && random.chance(0.35)) meansMs.set(name, (random.between(15, 120) * 1_000) / fierceness)
+  const drawn = {
     dependencies: [drawDependency(random)],
-    meansMs,
     chances: drawChances(random),
     submitMeanMs: random.between(500, 8_000),
     mostTasks: random.between(20, 160),
     lengthMs: random.between(2, 6) * 60_000,
   }
+  // After everything else, so that the rest of a seed stays what it was before there was this.
+  const uses = random.chance(0.7) ? random.next() : 0
+  if (random.chance(0.3)) meansMs.set('sever', random.between(30, 120) * 1_000)
+  if (random.chance(0.3)) meansMs.set('outage', random.between(30, 120) * 1_000)
+  const free = random.chance(0.3) ? pools.length - 1 : Number.POSITIVE_INFINITY
+  return { ...drawn, pools: pools.map((pool, at) => (at === free ? { ...pool, dependsOn: [] } : pool)), meansMs, uses }
 }
 
 const noChances: Chances = {
@@ -98,6 +105,7 @@ export function calmScenario(pool: PoolSpec, seed: SimRandom, changes: Partial<S
     chances: noChances,
     submitMeanMs: 10_000,
     mostTasks: 0,
+    uses: 0,
     lengthMs: 600_000,
     ...changes,
   }
@@ -222,6 +230,7 @@ function drawStep(random: SimRandom, name: string): StepScript {
     progressMs: null,
     timeoutMs: null,
     blocking: false,
+    uses: null,
   }
   const kind = random.next()
   if (kind < 0.6) return plain
@@ -240,4 +249,24 @@ function drawStep(random: SimRandom, name: string): StepScript {
       blocking: random.chance(0.3),
     }
   return { ...plain, ms, blocking: true }
+}
+
+/** The same task, with some of its short calls through the dependency. */
+export function withUses(script: TaskScript, random: SimRandom, share: number): TaskScript {
+  if (share === 0) return script
+  const steps = script.steps.map((step): StepScript => {
+    if (step.kind === 'wait' || step.blocking || step.progressMs !== null || !random.chance(share)) return step
+    const uses: DependencyUse = {
+      declared: random.chance(0.7),
+      unanswered: random.pick(['fails', 'fails', 'gives_up', 'hangs']),
+      timeoutMs: random.between(2_000, 30_000),
+      tries: random.between(1, 3),
+    }
+    return { ...step, uses }
+  })
+  return { ...script, steps }
+}
+
+export function usesDependency(script: TaskScript | undefined): boolean {
+  return script?.steps.some(({ uses }) => uses !== null) === true
 }

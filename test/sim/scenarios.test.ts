@@ -13,6 +13,7 @@ const step: StepScript = {
   progressMs: null,
   timeoutMs: null,
   blocking: false,
+  uses: null,
 }
 const plain: TaskScript = { steps: [step, { ...step, name: 'next' }], failures: 0, poison: null }
 

@@ -2,6 +2,17 @@ import type { Json } from '../../src/model/json.ts'
 import type { CallKind } from '../../src/model/observation.ts'
 import type { RepeatWord } from '../../src/model/task.ts'
 
+/** How a step uses the scenario's dependency. */
+export interface DependencyUse {
+  /** Said in the call; otherwise only the words of the error tell. */
+  readonly declared: boolean
+  /** What it does while there is no answer: fails at once, gives up after `timeoutMs` of its own, or hangs until there is one. */
+  readonly unanswered: 'fails' | 'gives_up' | 'hangs'
+  readonly timeoutMs: number
+  /** Calls that the agent itself makes before it lets the failure out. */
+  readonly tries: number
+}
+
 /** One thing that a scripted task does. */
 export interface StepScript {
   readonly name: string
@@ -14,6 +25,7 @@ export interface StepScript {
   readonly timeoutMs: number | null
   /** Blocks the main thread, as `execSync` does: declared when it is a wait. */
   readonly blocking: boolean
+  readonly uses: DependencyUse | null
 }
 
 export type Poison = 'crash' | 'out_of_memory' | 'loop' | 'violation'

@@ -13,6 +13,7 @@ const step: StepScript = {
   progressMs: null,
   timeoutMs: null,
   blocking: false,
+  uses: null,
 }
 const plain = taskOf(step, { ...step, name: 'two' })
 const stalling = taskOf({ ...step, ms: Number.POSITIVE_INFINITY, timeoutMs: 2_000 })

@@ -25,6 +25,8 @@ export type Wound =
   | 'start'
   | 'deaf_to_reset'
   | 'poison'
+  /** Its own connections to the dependency are lost, until it is replaced. */
+  | 'severed'
 
 /** Everything that happens in a simulation, in order. Checkers see nothing else. */
 export type TraceEvent =
@@ -54,6 +56,19 @@ export type TraceEvent =
       readonly taskId: TaskId
       readonly fence: number
       readonly step: string
+    } & ProcessName)
+  /** The dependency goes down, or answers again: the truth. */
+  | { readonly kind: 'provider'; readonly up: boolean }
+  /** The supervisor's own check of it begins. */
+  | { readonly kind: 'probed' }
+  /** A call that uses the dependency got through, or did not; `severed`: only this process could not. */
+  | ({
+      readonly kind: 'used'
+      readonly ok: boolean
+      readonly severed: boolean
+      readonly declared: boolean
+      readonly taskId: TaskId
+      readonly fence: number
     } & ProcessName)
   | { readonly kind: 'post'; readonly post: Post; readonly verdict: SinkVerdict }
   /** A notification arrived at its receiver, whether or not the sender learns it. */

@@ -11,9 +11,10 @@ import { Machine } from './host.ts'
 import { Life, type Surroundings } from './life.ts'
 import { createMemoryStore, type MemoryStore } from './memory-store.ts'
 import { notify } from './notifiers.ts'
+import { Provider } from './provider.ts'
 import { silentLog, silentMeter } from './quiet.ts'
 import { createRandom, type SimRandom } from './random.ts'
-import { drawTask, type Scenario } from './scenario.ts'
+import { dependency, drawTask, type Scenario, usesDependency, withUses } from './scenario.ts'
 import { type TaskScript, toInput } from './script.ts'
 import { Sink } from './sink.ts'
 import type { Sweep } from './sweep.ts'
@@ -75,23 +76,27 @@ export class World {
     this.sink = new Sink(this.trace)
     const { scenario } = parts
     const fates = createFates(scenario.chances, this.random.fork(), () => this.faults.over)
-    this.machine = new Machine({ clock: this.clock, trace: this.trace, sink: this.sink, fates, pools: scenario.pools })
+    const { clock, trace, sink } = this
+    const provider = new Provider(clock, trace)
+    const machine = new Machine({ clock, trace, sink, provider, fates, pools: scenario.pools })
+    this.machine = machine
     this.store = createMemoryStore({ bugs: parts.bugs })
-    const { clock, trace, machine, store } = this
+    const { store } = this
     this.around = {
       clock,
       trace,
       machine,
+      provider,
       store,
       failingUntilMs: 0,
       slowUntilMs: 0,
       slowMs: 0,
-      outageUntilMs: 0,
       sweep: parts.sweep,
       stirred: false,
     }
     const stage: Stage = {
       machine,
+      provider,
       taskIds: this.acknowledged,
       crashSupervisor: (calls) => this.crashSupervisor(calls),
       operate: (command) => this.operate(command),
@@ -108,11 +113,8 @@ export class World {
         this.around.slowUntilMs = clock.nowMs() + forMs
         this.around.slowMs = eachMs
       },
-      breakDependency: (forMs) => {
-        this.around.outageUntilMs = clock.nowMs() + forMs
-      },
     })
-    this.load(this.random.fork())
+    this.load(this.random.fork(), createRandom(parts.seed ^ 0xdeb))
     const { tasks } = scenario
     if (tasks !== undefined) this.clock.after(1, () => this.submitFirst(tasks))
     this.faults.begin()
@@ -139,7 +141,8 @@ export class World {
     this.faults.over = true
     this.around.failingUntilMs = 0
     this.around.slowUntilMs = 0
-    this.around.outageUntilMs = 0
+    this.around.provider.mend()
+    for (const process of this.machine.alive) process.isSevered = false
     if (this.life !== null) this.life.callsLeft = Number.POSITIVE_INFINITY
     this.trace.note({ kind: 'faults_over' })
   }
@@ -313,7 +316,8 @@ export class World {
 
   // The load.
 
-  private load(random: SimRandom): void {
+  /** @param uses  Decides who uses the dependency: a stream of its own. */
+  private load(random: SimRandom, uses: SimRandom): void {
     const { scenario } = this.parts
     let left = scenario.mostTasks
     const submit = (): void => {
@@ -322,7 +326,7 @@ export class World {
       if (door !== null) {
         const count = Math.min(left, random.chance(0.1) ? random.between(2, 30) : 1)
         left -= count
-        this.submit(door, random, count)
+        this.submit(door, random, uses, count)
       }
       this.clock.after(random.waitMs(scenario.submitMeanMs), submit)
     }
@@ -339,16 +343,23 @@ export class World {
     })
   }
 
-  private submit(door: NodeDoor, random: SimRandom, count: number): void {
+  private submit(door: NodeDoor, random: SimRandom, uses: SimRandom, count: number): void {
     const { scenario } = this.parts
-    const tasks = Array.from({ length: count }, () => ({
-      input: toInput(drawTask(random, scenario.chances)),
+    const scripts = Array.from({ length: count }, () =>
+      withUses(drawTask(random, scenario.chances), uses, scenario.uses),
+    )
+    const tasks = scripts.map((script) => ({
+      input: toInput(script),
       priority: random.between(-2, 2),
       ...(random.chance(0.1) ? { delayMs: random.between(1, 20_000) } : {}),
       ...(random.chance(0.05) ? { deadlineMs: this.clock.nowMs() + random.between(1_000, 120_000) } : {}),
       ...(random.chance(0.2) ? { idempotencyKey: `key-${random.between(1, 40)}` } : {}),
     }))
-    this.acknowledge(door, tasks, random.pick(scenario.pools).name)
+    const { name, dependsOn } = random.pick(scenario.pools)
+    const needing = tasks.map((task, at) =>
+      dependsOn.length === 0 && usesDependency(scripts[at]) ? { ...task, needs: [dependency] } : task,
+    )
+    this.acknowledge(door, needing, name)
   }
 
   private acknowledge(

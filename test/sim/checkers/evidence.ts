@@ -5,6 +5,7 @@ import type { TaskView } from '../../../src/model/task.ts'
 import type { Checker, Trace, TraceEvent } from '../trace.ts'
 import { keyOf } from './acting.ts'
 import type { LedgerChecker } from './ledger.ts'
+import type { Refunds } from './outage.ts'
 import type { Places } from './places.ts'
 
 /** A supervisor that has not looked for so long, in a world without pauses, is not looking, ms. */
@@ -96,7 +97,13 @@ export class EvidenceChecker implements Checker {
 }
 
 /** Every acknowledged task has ended, in a way that its record explains. */
-export function checkEnd(trace: Trace, pools: readonly PoolSpec[], taskId: TaskId, task: TaskView | null): void {
+export function checkEnd(
+  trace: Trace,
+  pools: readonly PoolSpec[],
+  taskId: TaskId,
+  task: TaskView | null,
+  refunds: Refunds,
+): void {
   if (task === null) return trace.violate('not_lost', `${taskId} was acknowledged and is gone`)
   const spec = pools.find((pool) => pool.name === task.pool)
   switch (task.status) {
@@ -104,7 +111,7 @@ export function checkEnd(trace: Trace, pools: readonly PoolSpec[], taskId: TaskI
     case 'cancelled':
       return
     case 'failed': {
-      const usedUp = task.countedAttempts >= (spec?.retry.attempts ?? 0)
+      const usedUp = task.countedAttempts + refunds.lateRefunds >= (spec?.retry.attempts ?? 0)
       if (!usedUp && task.error?.code !== 'deadline_exceeded')
         trace.violate(
           'attempts_counted',
@@ -122,7 +129,7 @@ export function checkEnd(trace: Trace, pools: readonly PoolSpec[], taskId: TaskI
           ),
         ) // Those before a retry are forgiven.
         .filter(({ counted, outcome }) => counted && outcome !== 'failed' && outcome !== 'stalled').length
-      if (lost > (spec?.recovery.poisonAfter ?? 0))
+      if (lost - refunds.losses > (spec?.recovery.poisonAfter ?? 0))
         trace.violate('poison_bounded', `${taskId} is a dead letter after it cost ${lost} replicas`)
       return
     }

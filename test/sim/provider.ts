@@ -1,0 +1,47 @@
+import type { SimClock } from './clock.ts'
+import type { Trace } from './trace.ts'
+
+/** What everybody depends on, as it really is. */
+export class Provider {
+  private readonly clock: SimClock
+  private readonly trace: Trace
+  private upAtMs = Number.NEGATIVE_INFINITY
+  private isNotedDown = false
+  private waiting: (() => void)[] = []
+
+  constructor(clock: SimClock, trace: Trace) {
+    this.clock = clock
+    this.trace = trace
+  }
+
+  get isDown(): boolean {
+    return this.clock.nowMs() < this.upAtMs
+  }
+
+  break(forMs: number): void {
+    if (!this.isNotedDown) this.trace.note({ kind: 'provider', up: false })
+    this.isNotedDown = true
+    this.upAtMs = Math.max(this.upAtMs, this.clock.nowMs() + forMs)
+    this.clock.at(this.upAtMs, () => this.answer())
+  }
+
+  /** Nothing goes wrong any more. */
+  mend(): void {
+    this.upAtMs = Math.min(this.upAtMs, this.clock.nowMs())
+    this.answer()
+  }
+
+  whenUp(fire: () => void): void {
+    if (this.isDown) this.waiting.push(fire)
+    else fire()
+  }
+
+  private answer(): void {
+    if (this.isDown || !this.isNotedDown) return
+    this.isNotedDown = false
+    this.trace.note({ kind: 'provider', up: true })
+    const { waiting } = this
+    this.waiting = []
+    for (const fire of waiting) fire()
+  }
+}
