@@ -1,4 +1,4 @@
-import type { AttemptRow, PoolRow, ProbeState, ReplicaRow } from '../model/rows.ts'
+import type { AttemptRow, DependencyRow, PoolRow, ProbeState, ReplicaRow } from '../model/rows.ts'
 import { Draft, type Outcome, type View } from './outcome.ts'
 import { heard } from './rows.ts'
 
@@ -21,6 +21,11 @@ export function forgive(views: readonly View[], missedMs: number, nowMs: number)
 export function forgivePool(row: PoolRow, missedMs: number, nowMs: number): PoolRow {
   if (row.thaw === null) return row
   return { ...row, thaw: { ...row.thaw, sinceMs: Math.min(nowMs, row.thaw.sinceMs + missedMs) } }
+}
+
+/** That a dependency stayed well is not proved by time in which nobody looked. */
+export function forgiveDependency(row: DependencyRow, missedMs: number): DependencyRow {
+  return row.stableMs === null ? row : { ...row, stableMs: row.stableMs + missedMs }
 }
 
 function forgiveReplica(row: ReplicaRow, missedMs: number, nowMs: number): ReplicaRow {

@@ -127,7 +127,9 @@ function record(draft: Draft, view: View, judged: Judgement): Incident {
   const { nowMs, replica } = view
   const { fault, verdict, action, strike } = judged
   let before = view.incident
-  if (before !== null && before.status === 'probation' && before.fault.kind !== fault.kind) {
+  // In the very millisecond in which it was opened (by an operator, say) it is the same trouble, and has the same name.
+  const isAnother = before !== null && before.id !== incidentId(replica.name, nowMs)
+  if (before !== null && isAnother && before.status === 'probation' && before.fault.kind !== fault.kind) {
     const closed = close(before, nowMs, `another fault followed in the probation: ${fault.kind}`)
     draft.setIncident(closed)
     draft.change({ kind: 'incident', incident: closed })

@@ -5,7 +5,7 @@ import type { PoolName, ReplicaName } from '../model/ids.ts'
 import type { AttemptObservation, NodeObservation, Observation, ReplicaObservation } from '../model/observation.ts'
 import type { AttemptRow, ReplicaRow } from '../model/rows.ts'
 import { decideReplica } from '../policy/decide.ts'
-import { forgive, forgivePool } from '../policy/forgive.ts'
+import { forgive, forgiveDependency, forgivePool } from '../policy/forgive.ts'
 import { isSilent } from '../policy/health/pulse.ts'
 import { onRunFact } from '../policy/misbehave.ts'
 import { foldAttempt, foldReplica } from '../policy/observe.ts'
@@ -235,6 +235,8 @@ export class Tick {
         return
       case 'paused':
         for (const [name, pool] of tables.pools) tables.pools.set(name, forgivePool(pool, observation.missedMs, nowMs))
+        for (const [name, row] of tables.dependencies)
+          tables.dependencies.set(name, forgiveDependency(row, observation.missedMs))
         this.take(
           forgive(
             [...tables.replicas.values()].map((row) => tables.view(row, nowMs, 0)),

@@ -36,3 +36,19 @@ test.each<{ readonly name: string; readonly task: TaskView | null; readonly rule
   checkers.end(taskId, task)
   expect(trace.violations.map((violation) => violation.rule)).toEqual(rules)
 })
+
+test.each<{ readonly name: string; readonly countedAttempts: number; readonly rules: readonly string[] }>([
+  { name: 'that its history charged it', countedAttempts: 1, rules: [] },
+  { name: 'that was given back', countedAttempts: 2, rules: ['refunds_kept'] },
+])('at the end, a task cancelled with an attempt $name: $rules', ({ countedAttempts, rules }) => {
+  const { trace, checkers } = check()
+  const end = { kind: 'end_attempt', taskId, atMs: 0, outcome: 'failed', counted: true, lostReplica: null } as const
+  const next = { status: 'queued', notBeforeMs: null, avoid: null } as const
+  const decisions = [0, 1].map((fence) => [{ ...end, fence, error: null, previous: null, next }])
+  const refund = { kind: 'refund', taskId, attempts: 1, losses: 0 } as const
+  const result = { outcomes: ['applied', 'applied', 'applied'], leases: [], depths: {} } as const
+  trace.note({ kind: 'committed', batch: { nowMs: 0, decisions: [...decisions, [refund]], claims: [] }, result })
+  const before = trace.violations.length
+  checkers.end(taskId, { ...view, status: 'cancelled', countedAttempts })
+  expect(trace.violations.slice(before).map((violation) => violation.rule)).toEqual(rules)
+})

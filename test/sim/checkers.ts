@@ -5,7 +5,7 @@ import { BreakerChecker } from './checkers/breaker.ts'
 import { checkEnd, EvidenceChecker } from './checkers/evidence.ts'
 import { LadderChecker } from './checkers/ladder.ts'
 import { LedgerChecker } from './checkers/ledger.ts'
-import { OutageChecker } from './checkers/outage.ts'
+import { nothingKnown, OutageChecker } from './checkers/outage.ts'
 import { Places } from './checkers/places.ts'
 import { ReplicaChecker } from './checkers/replicas.ts'
 import { SeveredChecker } from './checkers/severed.ts'
@@ -44,7 +44,7 @@ export function createCheckers(trace: Trace, scenario: Scenario): Checkers {
     ],
     outbox: (notifier, waiting) => telling.end(notifier, waiting),
     end: (taskId, task) => {
-      const refunds = outages.map((outage) => outage.refunds(taskId))[0] ?? { lateRefunds: 0, losses: 0 }
+      const refunds = outages.map((outage) => outage.refunds(taskId))[0] ?? nothingKnown
       checkEnd(trace, scenario.pools, taskId, task, refunds)
     },
   }

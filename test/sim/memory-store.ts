@@ -19,6 +19,8 @@ export interface StoreBugs {
   readonly fenceNotChecked?: boolean
   /** `end_attempt` returns the lease at once, whatever becomes of its decision. */
   readonly leaseReturnedOutsideTransaction?: boolean
+  /** What an outage has charged is never given back. */
+  readonly refundsForgotten?: boolean
   /** The next supervisor does not learn what notifiers were told. */
   readonly toldForgotten?: boolean
 }
@@ -218,6 +220,8 @@ class Memory {
   }
 
   #decide(changes: readonly Change[]): Committed['outcomes'][number] {
+    if (this.#bugs.refundsForgotten === true && changes.some(({ kind }) => kind === 'refund'))
+      return this.#decide(changes.filter(({ kind }) => kind !== 'refund'))
     const effects = decisionEffects(this.#bugs.fenceNotChecked ? this.#forged(changes) : changes, this.data.table)
     if (typeof effects === 'string') return effects
     for (const effect of effects) this.#apply(effect)

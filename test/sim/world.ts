@@ -26,6 +26,7 @@ export interface Bugs {
   readonly leaseReturnedOutsideTransaction?: boolean
   readonly oldIncarnationAccepted?: boolean
   readonly toldForgotten?: boolean
+  readonly refundsForgotten?: boolean
 }
 
 export interface WorldParts {

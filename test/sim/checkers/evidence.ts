@@ -106,6 +106,10 @@ export function checkEnd(
 ): void {
   if (task === null) return trace.violate('not_lost', `${taskId} was acknowledged and is gone`)
   const spec = pools.find((pool) => pool.name === task.pool)
+  // A result counts as well.
+  const most = (refunds.charged ?? Number.POSITIVE_INFINITY) + (task.status === 'done' ? 1 : 0)
+  if (task.countedAttempts > most)
+    trace.violate('refunds_kept', `${taskId} has ${task.countedAttempts} counted attempts, and was charged ${most}`)
   switch (task.status) {
     case 'done':
     case 'cancelled':

@@ -6,7 +6,12 @@ import type { Checker, Trace, TraceEvent } from '../trace.ts'
 
 type EndAttempt = Change & { readonly kind: 'end_attempt' }
 
-export type Refunds = Pick<Account, 'lateRefunds' | 'losses'>
+export interface Refunds extends Pick<Account, 'lateRefunds' | 'losses'> {
+  /** What its failures have cost it in the end; null: nothing was seen of it. */
+  readonly charged: number | null
+}
+
+export const nothingKnown: Refunds = { charged: null, lateRefunds: 0, losses: 0 }
 
 /** What a task has used up, and how much of it by the outage that lasts. */
 interface Account {
@@ -172,7 +177,8 @@ export class OutageChecker implements Checker {
 
   /** What was given back to a task that its record still counts. */
   refunds(taskId: TaskId): Refunds {
-    return this.accounts.get(taskId) ?? { lateRefunds: 0, losses: 0 }
+    const account = this.accounts.get(taskId)
+    return account === undefined ? nothingKnown : { ...account, charged: account.counted }
   }
 
   private of(taskId: TaskId): Account {
