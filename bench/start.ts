@@ -1,6 +1,6 @@
 /** A TypeScript agent against a bare Node process: spawn to ready, and what each costs idle; from source and as built. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { chmod, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -80,6 +80,7 @@ class Agents {
   readonly #host: ProcessHost
   readonly #observed = new Set<(observation: Observation) => void>()
   readonly #pool: PoolSpec
+  readonly #folder: string
   #incarnation = 0
 
   constructor(createProcessHost: HostModule['createProcessHost'], folder: string) {
@@ -90,6 +91,7 @@ class Agents {
     const [pool] = config.pools
     if (pool === undefined) throw new Error('the pool is configured')
     this.#pool = pool
+    this.#folder = folder
     this.#host = createProcessHost({
       inbox: {
         push: (observation) => {
@@ -113,6 +115,7 @@ class Agents {
     const startMs = performance.now()
     const { readyMs, end } = await this.#start(0)
     await end()
+    await waitFor(async () => (await readdir(join(this.#folder, 'run'))).length === 0, 'its folders to be removed')
     return readyMs - startMs
   }
 

@@ -10,6 +10,8 @@ import { toSupervisorFrame } from './supervisor-frame.ts'
 const channelFd = 3
 /** The supervisor nests what we sent it once more: journal, steps, step. */
 const depthMax = limits.jsonDepth + 4
+/** The first frame is a few hundred bytes. */
+const firstReadBytes = 4 * 1024
 /** Beyond this a turn's frames are written before it ends. */
 const outboxLength = 64 * 1024
 
@@ -23,6 +25,7 @@ export interface ChannelEvents {
 /** The agent's end of the channel. Frames of one turn of the event loop go out in one write. */
 export class Channel {
   readonly #socket: Socket
+  readonly #events: ChannelEvents
   readonly #reader = new FrameReader(depthMax)
   #outbox = ''
   #isScheduled = false
@@ -32,9 +35,10 @@ export class Channel {
   #waiters: (() => void)[] = []
 
   constructor(events: ChannelEvents) {
+    this.#events = events
     const net = process.getBuiltinModule('node:net') // As in boot.js: an import would load more.
     this.#socket = new net.Socket({ fd: channelFd })
-    this.#socket.on('data', (chunk: Buffer) => this.#receive(chunk, events))
+    this.#socket.on('data', (chunk: Buffer) => this.#receive(chunk))
     this.#socket.on('drain', () => this.#drained())
     this.#socket.on('error', () => undefined) // The supervisor died: `close` follows.
     this.#socket.on('close', () => {
@@ -86,15 +90,25 @@ export class Channel {
     this.#socket.end(done)
   }
 
-  #receive(chunk: Buffer, events: ChannelEvents): void {
+  /**
+   * Reads what waits already. The supervisor has long sent its first frame when this process begins to listen, and
+   * the first turn of the event loop, which would read it, is a millisecond away. Only before that turn.
+   */
+  readWaiting(): void {
+    const chunk = Buffer.alloc(firstReadBytes)
+    const length = readNow(chunk)
+    if (length > 0) this.#receive(chunk.subarray(0, length))
+  }
+
+  #receive(chunk: Buffer): void {
     this.#reader.push(chunk)
     for (let read = this.#reader.next(); read !== null; read = this.#reader.next()) {
       if (!read.ok)
         throw new PrunellaError('PRUNELLA_INVALID', `The supervisor sent what is not a frame: ${read.reason}`)
       const frame = toSupervisorFrame(read.value)
-      if (frame !== null) events.frame(frame)
+      if (frame !== null) this.#events.frame(frame)
     }
-    events.idle()
+    this.#events.idle()
   }
 
   #drained(): void {
@@ -103,5 +117,13 @@ export class Channel {
     for (const frame of this.#heldProgress.values()) this.send(frame)
     this.#heldProgress.clear()
     for (const waiter of waiters) waiter()
+  }
+}
+
+function readNow(chunk: Buffer): number {
+  try {
+    return process.getBuiltinModule('node:fs').readSync(channelFd, chunk)
+  } catch {
+    return 0 // Nothing is there yet: opening the socket made reads return at once. Any other error the socket meets too.
   }
 }

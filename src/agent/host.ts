@@ -61,6 +61,7 @@ export class Host implements ReplicaContext {
     this.log = createLog((level, message) => this.channel.send({ type: 'log', level, message }))
     this.channel.send({ type: 'hello', protocol: protocolVersion, client: `prunella-node/${process.version}` })
     this.channel.flush()
+    this.channel.readWaiting()
   }
 
   get isLeased(): boolean {

@@ -130,14 +130,16 @@ async function createGroup(places: readonly Place[], name: string, limits: Group
     ...new Set([memory, pids, cpu].flatMap((place) => (place === undefined ? [] : [join(place.folder, name)]))),
   ]
   if (groups.length === 0) return null
-  for (const group of groups) await mkdir(group)
+  await Promise.all(groups.map((group) => mkdir(group)))
+  const processLimit = pids === undefined ? null : join(pids.folder, name, processLimitFile)
+  const settings: (readonly [file: string, value: number])[] = []
   if (memory !== undefined) {
     const group = join(memory.folder, name)
-    await writeFile(join(group, memoryFiles[memory.version].limit), String(limits.memoryBytes))
-    if (memory.version === 2) await writeFile(join(group, 'memory.oom.group'), '1')
+    settings.push([join(group, memoryFiles[memory.version].limit), limits.memoryBytes ?? 0])
+    if (memory.version === 2) settings.push([join(group, 'memory.oom.group'), 1])
   }
-  const processLimit = pids === undefined ? null : join(pids.folder, name, processLimitFile)
-  if (processLimit !== null) await writeFile(processLimit, String(limits.processes))
+  if (processLimit !== null) settings.push([processLimit, limits.processes])
+  await Promise.all(settings.map(([file, value]) => writeFile(file, String(value))))
   const entryFiles = groups.map((group) => join(group, 'cgroup.procs'))
   return {
     entryFiles,
