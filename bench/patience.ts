@@ -1,5 +1,4 @@
 /** Slow, starved, stopped or long in starting is not dead: nobody is killed, restarted or accused. `--only a|b|c|d`. */
-import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtemp, readdir, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,6 +8,7 @@ import type { PrunellaConfig } from '../src/config/index.ts'
 import { factsOf, type Harm, harmBetween, harmRow } from './parts/calm.ts'
 import { Life, listen } from './parts/life.ts'
 import { type ProbeAnswer, probeRows, watchProbes } from './parts/probes.ts'
+import { Spinners } from './parts/spinners.ts'
 import { agentFile, benchNode, type Row, ready, report, row, settingsOf, waitFor } from './support.ts'
 
 type Pool = NonNullable<PrunellaConfig['pools']>[string]
@@ -83,7 +83,7 @@ async function starvedReplicas(short: boolean, runs: number): Promise<readonly R
   for (let at = 0; at < runs; at++) {
     const bench = await benchNode({ busy: { agent: agentFile('patient'), replicas: { min: 6, max: 6 } } })
     const { door } = bench.node
-    const spinners: Spinners = new Spinners()
+    const spinners = new Spinners()
     try {
       await ready(bench.node, 6)
       const before = await factsOf(door)
@@ -223,19 +223,4 @@ async function longStart(short: boolean, runs: number): Promise<readonly Row[]> 
 
 function allRow(what: string, values: readonly number[], all: number): Row {
   return row(what, values, '', { text: `${all}`, met: values.every((value) => value === all) })
-}
-
-/** Processes that do nothing but use the processor, each in a session of its own as replicas are: the kernel shares by session. */
-class Spinners {
-  private readonly running: ChildProcess[] = []
-
-  start(count: number): void {
-    for (let at = 0; at < count; at++) {
-      this.running.push(spawn('/bin/sh', ['-c', 'while :; do :; done'], { detached: true, stdio: 'ignore' }))
-    }
-  }
-
-  end(): void {
-    for (const spinner of this.running.splice(0)) spinner.kill('SIGKILL')
-  }
 }

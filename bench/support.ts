@@ -49,10 +49,11 @@ export interface BenchNode {
 export async function benchNode(
   pools: NonNullable<PrunellaConfig['pools']>,
   token: string | null = null,
+  notify: NonNullable<PrunellaConfig['notify']> = [],
 ): Promise<BenchNode> {
   const folder = await mkdtemp(join(tmpdir(), 'prunella-bench-'))
   const config = resolveConfig(
-    { pools, shutdown: '2s', http: { port: 0 } },
+    { pools, notify, shutdown: '2s', http: { port: 0 } },
     { root: folder, stateFolder: join(folder, '.prunella'), env: {}, fileExists: () => true },
   )
   const silent = {

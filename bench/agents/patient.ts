@@ -8,6 +8,10 @@ type Input =
   | { readonly do: 'step' | 'talk' | 'tools' | 'wait' | 'blocks'; readonly minuteMs: number }
   /** Short steps that use the processor. */
   | { readonly do: 'steps'; readonly steps: number }
+  /** Asks a declared polling tool, once a second, which has the same answer every time but the last. */
+  | { readonly do: 'poll'; readonly polls: number }
+  /** One tool call for each item, side by side, after a model call that asked for all of them. */
+  | { readonly do: 'batch'; readonly items: number }
 
 const minutes = 20
 
@@ -25,6 +29,8 @@ export default defineAgent<Input>({
       for (let at = 0; at < input.steps; at++) await ctx.step(`step-${at}`, workAndRest)
       return null
     }
+    if (input.do === 'poll') return poll(ctx, input.polls)
+    if (input.do === 'batch') return batch(ctx, input.items)
     const endMs = performance.now() + minutes * input.minuteMs
     await slow[input.do](ctx, input.minuteMs, () => Math.max(0, endMs - performance.now()))
     return null
@@ -71,4 +77,21 @@ function work(forMs: number): void {
 function workAndRest(): Promise<void> {
   work(5)
   return sleep(20)
+}
+
+async function poll(ctx: Context, polls: number): Promise<null> {
+  for (let at = 1; at <= polls; at++) {
+    const state = at < polls ? 'pending' : 'arrived'
+    await ctx.tool('inbox', { folder: 'in' }, () => sleep(1_000).then(() => ({ state })), { poll: true })
+  }
+  return null
+}
+
+async function batch(ctx: Context, items: number): Promise<null> {
+  for (let page = 0; page < 5; page++) {
+    ctx.model({ model: 'm', promptTokens: 2_000, completionTokens: 200, windowTokens: 128_000, toolCalls: items })
+    const read = (item: number) => () => workAndRest().then(() => ({ text: `what stands on ${page}.${item}` }))
+    await Promise.all(Array.from({ length: items }, (_, item) => ctx.tool('read', { page, item }, read(item))))
+  }
+  return null
 }

@@ -1,4 +1,5 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import {
   carriers,
@@ -66,6 +67,27 @@ describe('S06: a replica that takes without end', () => {
       })
       await until(() => !existsSync(folder), { timeoutMs: 3_000, what: 'its group to be gone' })
       await neighbourWorks(on, 'after')
+    },
+  )
+
+  test.skipIf(!hasCgroup)(
+    'the processor (skipped without a cgroup we may write): all replicas together weigh as many as they are',
+    async () => {
+      const on = await pair()
+      expect(on.host.blindSpots).toEqual([])
+      const { pid } = await on.see('spawned')
+      const own = /^\d+:(?:.*,)?cpu(?:,.*)?:(.*)$/m.exec(readFileSync(`/proc/${pid}/cgroup`, 'utf8'))?.[1]
+      const folder = dirname(`/sys/fs/cgroup/cpu${own}`)
+      const weighsItsGroups = (): boolean => {
+        const groups = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory())
+        return Number(readFileSync(`${folder}/cpu.shares`, 'utf8')) === 1_024 * Math.max(1, groups.length)
+      }
+      expect(weighsItsGroups()).toBe(true)
+      on.apply(terminate(0))
+      await until(() => carriers(`${on.storeId}.`).length === 1 && weighsItsGroups(), {
+        timeoutMs: 3_000,
+        what: 'the weight of the neighbour alone',
+      })
     },
   )
 
