@@ -165,9 +165,10 @@ function decideAttempts(view: View): Decided {
   const draining = view.replica.phase.kind === 'draining' ? view.replica.phase : null
   let wakeAtMs = Number.POSITIVE_INFINITY
   for (const attempt of view.attempts) {
+    const isSaid = view.watches.get(attempt.taskId)?.stallSaid === true // R12: and nothing is done about it.
     if (attempt.phase.kind === 'returning') {
       // A drain with an end takes along whoever has not let go by then: that is no new fault.
-      if (draining !== null && Number.isFinite(draining.untilMs)) continue
+      if (isSaid || (draining !== null && Number.isFinite(draining.untilMs))) continue
       const dueMs = attempt.phase.untilMs + lagMs
       if (nowMs >= dueMs) return now(standsStill(view) ? resetLater(view, attempt) : resetTimedOut(view, attempt))
       wakeAtMs = Math.min(wakeAtMs, dueMs)
@@ -179,7 +180,7 @@ function decideAttempts(view: View): Decided {
       wakeAtMs = Math.min(wakeAtMs, attempt.deadlineMs ?? Number.POSITIVE_INFINITY)
       continue
     }
-    if (view.watches.get(attempt.taskId)?.stallSaid === true) continue
+    if (isSaid) continue
     const verdict = judgeProgress(attempt, spec.deadlines, nowMs, lagMs)
     if (verdict.kind === 'stalled' && draining !== null) return now(endInDrain(view, attempt, verdict.evidence))
     if (verdict.kind === 'stalled') {

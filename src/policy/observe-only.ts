@@ -12,7 +12,9 @@ export function observeOnly(draft: Draft, view: View, judged: Judgement): Outcom
   const { fault, verdict, action, strike, sign } = judged
   const reason = `${fault.kind}, culprit ${verdict.culprit}: ${verdict.because}`
   const target = { replica: replica.name, incarnation: replica.incarnation, taskId: fault.taskId }
-  const opened = note({ ...openIncident(fault, nowMs, replica.name), verdict }, 'verdict', nowMs, reason)
+  // More may be seen of it in one moment, and its end acted on: each has an incident of its own.
+  const subject = sign.attempt?.taskId ?? `${replica.name}.${fault.kind}`
+  const opened = note({ ...openIncident(fault, nowMs, subject), verdict }, 'verdict', nowMs, reason)
   const acted = act(opened, { kind: action, atMs: nowMs, ...target, strike, reason }, 'observed')
   const incident = close(acted, nowMs, 'observe-only: nothing was done')
   draft.setIncident(incident)

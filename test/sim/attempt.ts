@@ -79,9 +79,9 @@ export class SimAttempt {
         repeat: step.repeat,
         timeoutMs: step.timeoutMs,
         blocking: step.blocking && step.kind === 'wait',
-        args: null,
+        args: step.seen === null ? null : { hash: step.seen.args, length: 2, text: step.seen.args },
         dependency: step.uses?.declared === true ? dependency : null,
-        poll: false,
+        poll: step.seen?.poll === true,
       },
     })
     if (journaled && step.repeat !== 'safe_to_retry') this.waiting = 'start'
@@ -165,7 +165,7 @@ export class SimAttempt {
       ok: true,
       result: step.kind === 'step' ? this.index : null,
       error: null,
-      print: null,
+      print: step.seen === null ? null : { hash: step.seen.result, folded: step.seen.result, length: 2 },
     })
     if (step.kind === 'step') {
       this.waiting = 'end'

@@ -1,6 +1,7 @@
 import type { TaskId } from '../../src/model/ids.ts'
 import type { TaskView } from '../../src/model/task.ts'
 import { ActingChecker } from './checkers/acting.ts'
+import { AlarmChecker } from './checkers/alarm.ts'
 import { BreakerChecker } from './checkers/breaker.ts'
 import { checkEnd, EvidenceChecker } from './checkers/evidence.ts'
 import { LadderChecker } from './checkers/ladder.ts'
@@ -36,11 +37,12 @@ export function createCheckers(trace: Trace, scenario: Scenario): Checkers {
       ledger,
       places,
       new ReplicaChecker(trace, ledger, scenario.pools),
-      new WrongKillChecker(trace, ledger, places),
+      new WrongKillChecker(trace, ledger, places, scenario.pools),
       telling,
+      new AlarmChecker(trace, scenario.pools, 'webhook'),
       ...outages,
       ...scenario.dependencies.map((spec) => new BreakerChecker(trace, ledger, scenario.pools, spec)),
-      new SeveredChecker(trace),
+      new SeveredChecker(trace, scenario.pools),
     ],
     outbox: (notifier, waiting) => telling.end(notifier, waiting),
     end: (taskId, task) => {

@@ -53,14 +53,17 @@ export class Life {
   /** Calls until it dies; Infinity: it does not. */
   callsLeft = Number.POSITIVE_INFINITY
   private readonly world: Surroundings
+  private readonly isBlind: boolean
   private readonly onDeath: () => void
   /** What waits for the pause to end: its timers, and frames in the pipes. */
   private timers: (() => void)[] = []
   private frames: ProcessObservation[] = []
   private lastBatch: Batch | null = null
 
-  constructor(world: Surroundings, onDeath: () => void) {
+  /** @param isBlind  A planted bug: see `Bugs.dependenciesUnseen`. */
+  constructor(world: Surroundings, isBlind: boolean, onDeath: () => void) {
     this.world = world
+    this.isBlind = isBlind
     this.onDeath = onDeath
     this.inbox = this.watched(createInbox())
     this.clock = { nowMs: () => world.clock.nowMs(), sleepUntil: (atMs, signal) => this.sleep(atMs, signal) }
@@ -113,7 +116,7 @@ export class Life {
   private receive(observation: ProcessObservation): void {
     if (!this.alive) return
     if (this.paused) this.frames.push(observation)
-    else this.inbox.push(observation)
+    else this.inbox.push(this.isBlind ? blinded(observation) : observation)
   }
 
   private later(delayMs: number, fire: () => void): void {
@@ -282,4 +285,9 @@ export class Life {
 /** A dead supervisor's calls are never answered. */
 function never(): Promise<never> {
   return new Promise(() => {})
+}
+
+function blinded(observation: ProcessObservation): ProcessObservation {
+  if (observation.kind !== 'call_started') return observation
+  return { ...observation, start: { ...observation.start, dependency: null } }
 }

@@ -10,6 +10,7 @@ const call: StepScript = {
   ...{ name: 'call', kind: 'step', ms: 2_000, repeat: 'safe_to_retry', progressMs: null, timeoutMs: null },
   blocking: false,
   uses: null,
+  seen: null,
 }
 
 function using(unanswered: DependencyUse['unanswered'], declared: boolean): TaskScript {

@@ -72,6 +72,7 @@ export class SimProcess {
   private killed = false
   /** Its own connections to what everybody uses are lost. */
   isSevered = false
+  private hasViolated = false
   private stuck: Stuck | null = null
   /** What waits for the main loop to turn again: frames are read before anything judges by them. */
   private unread: (() => void)[] = []
@@ -264,8 +265,10 @@ export class SimProcess {
     })
   }
 
+  /** Once: nothing is read of it afterwards. */
   violate(): void {
-    if (this.phase === 'gone') return
+    if (this.phase === 'gone' || this.hasViolated) return
+    this.hasViolated = true
     this.wound('violation', null)
     this.send({ kind: 'violation', reason: 'a line that is not JSON', ...this.stamp() })
   }

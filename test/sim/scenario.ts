@@ -81,7 +81,16 @@ export function drawScenario(random: SimRandom): Scenario {
   if (random.chance(0.3)) meansMs.set('sever', random.between(30, 120) * 1_000)
   if (random.chance(0.3)) meansMs.set('outage', random.between(30, 120) * 1_000)
   const free = random.chance(0.3) ? pools.length - 1 : Number.POSITIVE_INFINITY
-  return { ...drawn, pools: pools.map((pool, at) => (at === free ? { ...pool, dependsOn: [] } : pool)), meansMs, uses }
+  const observed = random.chance(0.15) ? random.between(0, pools.length - 1) : Number.POSITIVE_INFINITY
+  const alertAfterSoft = random.pick([2, 4, 20])
+  const changed = pools.map(
+    (pool, at): PoolSpec => ({
+      ...pool,
+      dependsOn: at === free ? [] : pool.dependsOn,
+      recovery: { ...pool.recovery, alertAfterSoft, mode: at === observed ? 'observe' : 'act' },
+    }),
+  )
+  return { ...drawn, pools: changed, meansMs, uses }
 }
 
 const noChances: Chances = {
@@ -231,6 +240,7 @@ function drawStep(random: SimRandom, name: string): StepScript {
     timeoutMs: null,
     blocking: false,
     uses: null,
+    seen: null,
   }
   const kind = random.next()
   if (kind < 0.6) return plain

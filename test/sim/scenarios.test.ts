@@ -14,6 +14,7 @@ const step: StepScript = {
   timeoutMs: null,
   blocking: false,
   uses: null,
+  seen: null,
 }
 const plain: TaskScript = { steps: [step, { ...step, name: 'next' }], failures: 0, poison: null }
 

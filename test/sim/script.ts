@@ -26,6 +26,16 @@ export interface StepScript {
   /** Blocks the main thread, as `execSync` does: declared when it is a wait. */
   readonly blocking: boolean
   readonly uses: DependencyUse | null
+  /** What the detectors see of a tool call; null: nothing. */
+  readonly seen: SeenCall | null
+}
+
+export interface SeenCall {
+  /** Declared: asking again and again is no loop. */
+  readonly poll: boolean
+  /** Hashes of what it asks and of what it gets. */
+  readonly args: string
+  readonly result: string
 }
 
 export type Poison = 'crash' | 'out_of_memory' | 'loop' | 'violation'

@@ -14,6 +14,7 @@ const step: StepScript = {
   timeoutMs: null,
   blocking: false,
   uses: null,
+  seen: null,
 }
 const plain = taskOf(step, { ...step, name: 'two' })
 const stalling = taskOf({ ...step, ms: Number.POSITIVE_INFINITY, timeoutMs: 2_000 })

@@ -1,16 +1,17 @@
 import type { Batch } from '../../src/model/change.ts'
-import type { ResolvedConfig } from '../../src/model/config.ts'
 import { PrunellaError } from '../../src/model/errors.ts'
+import { limits } from '../../src/model/limits.ts'
 import type { OperatorCommand } from '../../src/model/observation.ts'
+import type { PoolSpec } from '../../src/model/pool.ts'
 import type { NodeDoor, Submission } from '../../src/port/node.ts'
 import { createSupervisor, type Supervisor } from '../../src/runtime/supervisor.ts'
 import { SimClock } from './clock.ts'
+import { configOf } from './config.ts'
 import { plan, type Stage } from './deeds.ts'
 import { createFates, Faults } from './faults.ts'
 import { Machine } from './host.ts'
 import { Life, type Surroundings } from './life.ts'
 import { createMemoryStore, type MemoryStore } from './memory-store.ts'
-import { notify } from './notifiers.ts'
 import { Provider } from './provider.ts'
 import { silentLog, silentMeter } from './quiet.ts'
 import { createRandom, type SimRandom } from './random.ts'
@@ -27,6 +28,10 @@ export interface Bugs {
   readonly oldIncarnationAccepted?: boolean
   readonly toldForgotten?: boolean
   readonly refundsForgotten?: boolean
+  /** The supervisor goes by other pools than the checkers know: as if a policy did not heed what is configured. */
+  readonly misreads?: (pool: PoolSpec) => PoolSpec
+  /** Which dependency a call uses is lost on the way. */
+  readonly dependenciesUnseen?: boolean
 }
 
 export interface WorldParts {
@@ -46,6 +51,8 @@ const stirTurns = 40
 /** Ticks in one instant, above which the loop spins. */
 const ticksPerInstant = 50
 const sampleEveryTicks = 20
+/** How long a person waits for a replica that is silent, or gets nowhere. */
+const patienceMs = 300_000
 /** When a submitter without an acknowledgement tries again. */
 const againMs = 500
 
@@ -167,13 +174,19 @@ export class World {
     return true
   }
 
-  /** What a person does once the trouble is over: releases, resumes, and answers held steps. */
+  /** What a person does once the trouble is over: releases, resumes, answers held steps, and ends what only observing leaves alone. */
   async tidyUp(): Promise<void> {
     const { door } = this
     if (door === null) return
     for (const replica of door.replicas())
       if (replica.phase === 'quarantined') this.operate({ kind: 'release', replica: replica.name })
     for (const pool of door.pools()) if (pool.hold !== null) this.operate({ kind: 'resume', pool: pool.name })
+    const observed = this.parts.scenario.pools.filter(({ recovery }) => recovery.mode === 'observe')
+    for (const { name, pool, phase, pulseAgeMs, progressAgeMs } of door.replicas()) {
+      const isStuck = phase === 'starting' || Math.max(pulseAgeMs ?? 0, progressAgeMs ?? 0) > patienceMs
+      if (isStuck && observed.some((spec) => spec.name === pool))
+        this.operate({ kind: 'restart', replica: name, rung: 'hard' })
+    }
     for (const { id } of (await this.store.tasks({ status: 'held', limit: 500 })).rows) {
       this.stir(door.resolve(id, { kind: 'repeat' }, 'somebody', 'simulated'))
     }
@@ -191,12 +204,12 @@ export class World {
 
   private beget(): void {
     const { parts, around } = this
-    const life = new Life(around, () => this.buried(life))
+    const life = new Life(around, parts.bugs.dependenciesUnseen === true, () => this.buried(life))
     this.life = life
     this.state = 'starting'
     this.trace.note({ kind: 'supervisor', what: 'born' })
     const supervisor = createSupervisor({
-      config: configOf(parts.scenario),
+      config: configOf(parts.scenario, parts.bugs.misreads ?? ((pool) => pool)),
       clock: life.clock,
       random: this.random.fork(),
       store: life.store,
@@ -338,7 +351,8 @@ export class World {
   private submitFirst(scripts: readonly TaskScript[]): void {
     const { door } = this
     const tasks = scripts.map((script, at) => ({ input: toInput(script), idempotencyKey: `first-${at}` }))
-    if (door !== null) this.acknowledge(door, tasks)
+    for (let at = 0; door !== null && at < tasks.length; at += limits.tasksPerSubmit)
+      this.acknowledge(door, tasks.slice(at, at + limits.tasksPerSubmit))
     this.clock.after(againMs, () => {
       if (this.acknowledged.length < scripts.length) this.submitFirst(scripts)
     })
@@ -376,20 +390,5 @@ export class World {
           this.acknowledged.push(outcome.id)
     }
     this.stir(submit())
-  }
-}
-
-function configOf(scenario: Scenario): ResolvedConfig {
-  return {
-    root: '/',
-    stateFolder: '/state',
-    store: { kind: 'sqlite', path: '/state/state.db' },
-    http: { host: '127.0.0.1', port: 0 },
-    dependencies: scenario.dependencies,
-    pools: scenario.pools,
-    notify,
-    shutdownMs: 30_000,
-    secrets: [],
-    warnings: [],
   }
 }

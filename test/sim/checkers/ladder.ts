@@ -72,6 +72,7 @@ export class LadderChecker implements Checker {
     const seen = this.actionCounts.get(incident.id) ?? 0
     this.actionCounts.set(incident.id, Math.max(seen, incident.actions.length))
     for (const action of incident.actions.slice(seen)) {
+      if (action.status === 'observed') continue // R12: it says what would have been done.
       if (action.strike > 0 && action.replica !== null)
         kinds.set(action.replica, (kinds.get(action.replica) ?? new Set()).add(action.kind))
       if (action.kind === 'quarantine' && action.replica !== null)

@@ -1,4 +1,5 @@
 import type { TaskId } from '../../../src/model/ids.ts'
+import type { PoolSpec } from '../../../src/model/pool.ts'
 import type { Checker, ProcessName, Trace, TraceEvent } from '../trace.ts'
 import { keyOf } from './acting.ts'
 
@@ -15,16 +16,18 @@ interface Misses {
   plainMs: number | null
 }
 
-/** R1: the one replica that has lost its own connections is replaced; its siblings get through. */
+/** R1: the one replica that has lost its own connections is replaced, where anything may be done; its siblings get through. */
 export class SeveredChecker implements Checker {
   readonly rule = 'severed_is_replaced'
   readonly sees = ['used', 'provider', 'supervisor', 'commit_failed', 'process', 'operator', 'committed'] as const
   private readonly trace: Trace
+  private readonly observed: ReadonlySet<string>
   private readonly misses = new Map<string, Misses>()
   private readonly gotThroughMs = new Map<string, number>()
 
-  constructor(trace: Trace) {
+  constructor(trace: Trace, pools: readonly PoolSpec[]) {
     this.trace = trace
+    this.observed = new Set(pools.filter(({ recovery }) => recovery.mode === 'observe').map(({ name }) => name))
   }
 
   see(event: TraceEvent, atMs: number): void {
@@ -49,6 +52,8 @@ export class SeveredChecker implements Checker {
 
   private used(name: ProcessName, ok: boolean, taskId: TaskId, atMs: number): void {
     const key = keyOf(name)
+    const pool = name.replica.split('/')[0] ?? ''
+    if (this.observed.has(pool)) return
     if (ok) {
       this.misses.delete(key)
       this.gotThroughMs.set(key, atMs)
@@ -58,7 +63,6 @@ export class SeveredChecker implements Checker {
     this.misses.set(key, before)
     before.count += 1
     before.taskIds.add(taskId)
-    const pool = name.replica.split('/')[0]
     const sibling = [...this.gotThroughMs].some(
       ([other, okMs]) => other !== key && other.split('/')[0] === pool && okMs >= before.firstMs,
     )

@@ -65,7 +65,8 @@ export class TellingChecker implements Checker {
     const before = this.actionCounts.get(incident.id) ?? 0
     this.actionCounts.set(incident.id, incident.actions.length)
     const isLoud =
-      incident.fault.kind !== 'operator' && incident.actions.slice(before).some(({ kind }) => loud.has(kind))
+      incident.fault.kind !== 'operator' &&
+      incident.actions.slice(before).some(({ kind, status }) => loud.has(kind) && status !== 'observed')
     const known = this.known.get(keyOf(this.pager, incident.id))
     if (isLoud && known === undefined)
       this.trace.violate(this.rule, `${incident.id} was acted on, and the decision tells nobody`)

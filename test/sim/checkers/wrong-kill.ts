@@ -1,4 +1,5 @@
-import type { TaskId } from '../../../src/model/ids.ts'
+import { parseReplicaName, type ReplicaName, type TaskId } from '../../../src/model/ids.ts'
+import type { PoolSpec } from '../../../src/model/pool.ts'
 import type { Checker, ProcessName, Trace, TraceEvent, Wound } from '../trace.ts'
 import { keyOf } from './acting.ts'
 import type { LedgerChecker } from './ledger.ts'
@@ -10,7 +11,8 @@ const healedExcuseMs = 30_000
 /**
  * R7: nobody is ended or reset who is inside its deadlines. The simulator knows
  * what is really wrong with whom; everything else needs a person's word, or a
- * deadline of the submitter.
+ * deadline of the submitter. R12: in a pool that is only observed what is wrong
+ * excuses nothing: every living process is left alone.
  */
 export class WrongKillChecker implements Checker {
   readonly rule = 'slow_is_not_dead'
@@ -18,6 +20,7 @@ export class WrongKillChecker implements Checker {
   private readonly trace: Trace
   private readonly ledger: LedgerChecker
   private readonly places: Places
+  private readonly pools: readonly PoolSpec[]
   /** What is wrong with each process now, and when something healed last. */
   private readonly open = new Map<string, Set<Wound>>()
   private readonly healedMs = new Map<string, number>()
@@ -26,10 +29,11 @@ export class WrongKillChecker implements Checker {
   private readonly excusedTasks = new Set<TaskId>()
   private readonly gone = new Set<string>()
 
-  constructor(trace: Trace, ledger: LedgerChecker, places: Places) {
+  constructor(trace: Trace, ledger: LedgerChecker, places: Places, pools: readonly PoolSpec[]) {
     this.trace = trace
     this.ledger = ledger
     this.places = places
+    this.pools = pools
   }
 
   see(event: TraceEvent, atMs: number): void {
@@ -75,21 +79,30 @@ export class WrongKillChecker implements Checker {
     return (
       this.gone.has(key) ||
       (this.excusedExits.get(name.replica) ?? 0) > 0 ||
-      (this.open.get(key)?.size ?? 0) > 0 ||
-      healedAgoMs <= healedExcuseMs
+      (!this.isObserved(name.replica) && ((this.open.get(key)?.size ?? 0) > 0 || healedAgoMs <= healedExcuseMs))
     )
+  }
+
+  private isObserved(replica: ReplicaName): boolean {
+    const pool = parseReplicaName(replica)?.pool
+    return this.pools.some(({ name, recovery }) => name === pool && recovery.mode === 'observe')
+  }
+
+  /** The rule that ending or resetting one of it breaks. */
+  private ruleFor(replica: ReplicaName): string {
+    return this.isObserved(replica) ? 'observe_only' : this.rule
   }
 
   private terminated(effect: ProcessName, atMs: number): void {
     if (!this.isExcused(effect, atMs) && !this.places.mayBeRetired(effect.replica, atMs))
-      this.trace.violate(this.rule, `${keyOf(effect)} is terminated, and nothing is wrong with it`)
+      this.trace.violate(this.ruleFor(effect.replica), `${keyOf(effect)} is terminated, and nothing is wrong with it`)
   }
 
   private reset(effect: ProcessName & { readonly taskId: TaskId; readonly reason: string }, atMs: number): void {
     const deadlineMs = this.ledger.tasks.get(effect.taskId)?.deadlineMs ?? Number.POSITIVE_INFINITY
     if (this.isExcused(effect, atMs) || this.excusedTasks.has(effect.taskId) || deadlineMs <= atMs) return
     this.trace.violate(
-      this.rule,
+      this.ruleFor(effect.replica),
       `${effect.taskId} is taken from ${keyOf(effect)} (${effect.reason}), and nothing is wrong with it`,
     )
   }
