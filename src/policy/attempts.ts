@@ -1,12 +1,11 @@
 import type { NextState } from '../model/change.ts'
-import type { BudgetVerdict } from '../model/detect.ts'
 import type { ReplicaName, TaskId } from '../model/ids.ts'
 import type { AttemptRow, Ending, FailureMark, PoolRow, ReplicaRow } from '../model/rows.ts'
 import type { Draft, View } from './outcome.ts'
 import { holdPool } from './pool-hold.ts'
 import { nextAfter } from './retry.ts'
 import { recordOf } from './rows.ts'
-import { blameTask } from './task-incident.ts'
+import { blameSpender, blameTask } from './task-incident.ts'
 import { overspent, spentBy } from './use.ts'
 
 /** Takes the task away first (R6): from here on a late result is refused. It ends when the host has let go. */
@@ -68,7 +67,7 @@ export function endAttempt(draft: Draft, view: View, before: AttemptRow, ending:
   const over = next.status === 'held' ? overspent(spent, spec, nowMs) : null
   // One that was stopped for it is known already.
   const isStopped = attempt.phase.kind === 'returning' && ending.outcome === 'budget_exceeded'
-  if (over !== null && !isStopped) blameSpender(draft, view, attempt, over)
+  if (over !== null && !isStopped) blameSpender(draft, { pool: spec.name, taskId: attempt.taskId, nowMs }, over)
   const startedMs = attempt.phase.kind === 'running' ? attempt.phase.sinceMs : attempt.dispatchedMs
   draft.notice(
     {
@@ -126,15 +125,6 @@ function bury(draft: Draft, view: View, attempt: AttemptRow, ending: Ending): Ne
   const about = { fault: 'poison', action: 'dead_letter', pool: spec.name, taskId, firstSignMs } as const
   blameTask(draft, { ...about, reason, evidence, closing }, nowMs)
   return { status: 'dead_letter', error: ending.error, reason }
-}
-
-/** Its task has used up its budget: that is told once, whoever ended the attempt. */
-export function blameSpender(draft: Draft, view: View, attempt: AttemptRow, { evidence }: BudgetVerdict): void {
-  const { nowMs, spec } = view
-  const reason = evidence[0] ?? 'its budget is used up'
-  const closing = `the task is held, its journal is kept: \`prunella resolve ${attempt.taskId}\` lets it go on`
-  const about = { fault: 'budget_exceeded', action: 'hold', pool: spec.name, taskId: attempt.taskId } as const
-  blameTask(draft, { ...about, firstSignMs: nowMs, reason, evidence, closing }, nowMs)
 }
 
 /** What these failures cost their tasks is given back, in the store and in the rows at hand; they accuse nobody any more. */

@@ -7,13 +7,15 @@
 import type { BudgetVerdict } from '../model/detect.ts'
 import type { AttemptObservation } from '../model/observation.ts'
 import type { AttemptRow, Ending } from '../model/rows.ts'
-import { costOf, plus } from '../model/spent.ts'
-import { askToReset, blameSpender, revokeAttempt } from './attempts.ts'
+import { costOf, plus, type Spent } from '../model/spent.ts'
+import { askToReset, revokeAttempt } from './attempts.ts'
 import { checkBudget, newAccount, spend } from './detect/budget.ts'
 import { mended, openHint } from './hint.ts'
+import { waitsFor } from './hold.ts'
 import { Draft, type Outcome, type View } from './outcome.ts'
 import { bookPool } from './pool-budget.ts'
 import { onFault } from './recover.ts'
+import { blameSpender } from './task-incident.ts'
 import { isCounted, judgeSpent, spentBy } from './use.ts'
 import { newGauges } from './watch.ts'
 
@@ -62,7 +64,7 @@ function stop(draft: Draft, view: View, attempt: AttemptRow, verdict: BudgetVerd
   const { evidence } = verdict
   const reason = evidence[0] ?? 'the budget is used up'
   if (spec.recovery.mode === 'observe') return openHint(draft, view, attempt, { kind: 'hold', ...verdict })
-  blameSpender(draft, view, attempt, verdict)
+  blameSpender(draft, { pool: spec.name, taskId: attempt.taskId, nowMs }, verdict)
   const error = { name: 'BudgetExceededError', message: reason, code: 'PRUNELLA_BUDGET_EXCEEDED' }
   const ending: Ending = {
     ...{ outcome: 'budget_exceeded', counted: false, lost: false, error, evidence, finish: null },
@@ -90,7 +92,7 @@ function attemptDue(view: View, attempt: AttemptRow): Outcome | null {
   const { phase, use } = attempt
   if (phase.kind === 'returning') return null
   const draft = new Draft()
-  const verdict = judgeSpent(spentBy(attempt, nowMs), spec, nowMs)
+  const verdict = judgeSpent(spentSoFar(view, attempt), spec, nowMs)
   // Once it has called, its next deed stops it: the answer to its last call may be all it needs.
   const mayGoOn = use.calls > 0 && verdict?.unit !== 'timeMs'
   if (verdict?.level === 'act' && !mayGoOn && use.said !== 'act') stop(draft, view, attempt, verdict)
@@ -125,13 +127,22 @@ function write(draft: Draft, view: View, attempt: AttemptRow): void {
   draft.change({ kind: 'spend', taskId, fence, spent: spentBy(attempt, view.nowMs) })
 }
 
-function timeWakeMs({ spec, nowMs }: View, attempt: AttemptRow): number {
+/** A dependency that is down stops the clock (R2); what stood still is given back when it returns. */
+function spentSoFar({ spec, dependencies, nowMs }: View, attempt: AttemptRow): Spent {
+  const isLimited = spec.detect.budget.limits.task.timeMs !== null
+  return isLimited && waitsFor(attempt, spec, dependencies) !== null ? attempt.use.spent : spentBy(attempt, nowMs)
+}
+
+function timeWakeMs(view: View, attempt: AttemptRow): number {
+  const { spec, nowMs, dependencies } = view
   const { enabled, limits, share } = spec.detect.budget
   const limitMs = limits.task.timeMs
   if (!enabled || limitMs === null || attempt.phase.kind !== 'running') return Number.POSITIVE_INFINITY
+  if (waitsFor(attempt, spec, dependencies) !== null) return Number.POSITIVE_INFINITY
   const leftMs = (part: number) => limitMs * part - spentBy(attempt, nowMs).timeMs
   const next = [leftMs(share.nudge), leftMs(share.act)].find((ms) => ms > 0)
-  return next === undefined ? Number.POSITIVE_INFINITY : nowMs + next
+  // A rounding must not make it look again and again within the same moment.
+  return next === undefined ? Number.POSITIVE_INFINITY : nowMs + Math.ceil(next)
 }
 
 /** A process that has used up its own budget over several tasks is replaced: what it carries along may be what costs. */

@@ -4,8 +4,9 @@ import type { Inheritance, InheritedLease } from '../model/inheritance.ts'
 import type { PoolSpec } from '../model/pool.ts'
 import type { PoolRow, ReplicaRow } from '../model/rows.ts'
 import { note } from './incident.ts'
-import type { Decision } from './outcome.ts'
+import { type Decision, Draft } from './outcome.ts'
 import { newPool, newReplica, recordOf } from './rows.ts'
+import { blameSpender } from './task-incident.ts'
 import { heldFor, overspent } from './use.ts'
 
 export interface TakenOver {
@@ -21,7 +22,7 @@ export interface TakenOver {
  * uncounted (R8: the end of a supervisor is nobody's fault).
  */
 export function takeOver(specs: readonly PoolSpec[], left: Inheritance, nowMs: number): TakenOver {
-  const decisions: Decision[] = left.leases.map((lease) =>
+  const decisions: Decision[] = left.leases.flatMap((lease) =>
     returned(lease, specs.find(({ name }) => name === lease.pool) ?? null, nowMs),
   )
   const pools = specs.map((spec) => poolOf(spec, left, nowMs))
@@ -64,7 +65,7 @@ function poolOf(spec: PoolSpec, left: Inheritance, nowMs: number): PoolRow {
   }
 }
 
-function returned(lease: InheritedLease, spec: PoolSpec | null, nowMs: number): Decision {
+function returned(lease: InheritedLease, spec: PoolSpec | null, nowMs: number): readonly Decision[] {
   const { taskId, fence, inDoubt, spent } = lease
   const over = spec === null ? null : overspent(spent, spec, nowMs)
   const reason =
@@ -73,30 +74,27 @@ function returned(lease: InheritedLease, spec: PoolSpec | null, nowMs: number): 
       : over && heldFor(over)
   const next: NextState =
     reason === null ? { status: 'queued', notBeforeMs: null, avoid: null } : { status: 'held', reason }
-  return {
-    changes: [
-      {
-        kind: 'end_attempt',
-        taskId,
-        fence,
-        atMs: nowMs,
-        outcome: 'returned',
-        counted: false,
-        lostReplica: null,
-        error: null,
-        previous: {
-          attempt: lease.attempt,
-          outcome: 'returned',
-          evidence: ['the supervisor was restarted'],
-          doNot: [],
-        },
-        next,
-      },
-    ],
-    effects: [],
-    refused: [],
-    notices: [{ kind: 'task', taskId, pool: lease.pool, status: next.status, atMs: nowMs }],
-  }
+  const draft = new Draft()
+  if (over !== null) blameSpender(draft, { pool: lease.pool, taskId, nowMs }, over)
+  draft.change({
+    kind: 'end_attempt',
+    taskId,
+    fence,
+    atMs: nowMs,
+    outcome: 'returned',
+    counted: false,
+    lostReplica: null,
+    error: null,
+    previous: {
+      attempt: lease.attempt,
+      outcome: 'returned',
+      evidence: ['the supervisor was restarted'],
+      doNot: [],
+    },
+    next,
+  })
+  draft.notice({ kind: 'task', taskId, pool: lease.pool, status: next.status, atMs: nowMs })
+  return draft.finish().decisions
 }
 
 /** Open incidents go on; the record of a held pool that is tried anew is closed by the canary or again by a person. */

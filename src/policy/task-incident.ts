@@ -1,3 +1,4 @@
+import type { BudgetVerdict } from '../model/detect.ts'
 import type { ActionKind, Fault, FaultKind } from '../model/fault.ts'
 import { act, close, openIncident } from './incident.ts'
 import type { Draft } from './outcome.ts'
@@ -44,4 +45,15 @@ export function blameTask(draft: Draft, about: TaskCase, nowMs: number): void {
       ...{ incidentId: incident.id, reason, atMs: nowMs },
     },
   )
+}
+
+/** The task has used up its budget: that is told once, whoever ended its attempt. */
+export function blameSpender(
+  draft: Draft,
+  { nowMs, ...task }: Pick<TaskCase, 'pool' | 'taskId'> & { readonly nowMs: number },
+  { fault, evidence }: BudgetVerdict,
+): void {
+  const reason = evidence[0] ?? 'its budget is used up'
+  const closing = `the task is held, its journal is kept: \`prunella resolve ${task.taskId} --repeat\` lets it go on`
+  blameTask(draft, { ...task, fault, action: 'hold', firstSignMs: nowMs, reason, evidence, closing }, nowMs)
 }
