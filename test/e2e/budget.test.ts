@@ -1,11 +1,16 @@
+import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, afterEach, describe, expect, test } from 'vitest'
 import type { Incident } from '../../src/model/incident.ts'
 import { agentFixture, removeTestFolders, type TestNode, testNode } from '../node.ts'
 import { type Receiver, startReceiver } from '../receiver.ts'
 import { until } from '../until.ts'
 
+const script = fileURLToPath(new URL('../fixtures/supervisor.ts', import.meta.url))
 let running: TestNode | null = null
 let receiver: Receiver | null = null
 
@@ -20,9 +25,14 @@ async function start(limits: object, more: object = {}, folder?: string, shutdow
 
 const fileOf = ({ folder }: TestNode): string => join(folder, 'calls')
 /** Model calls made, whatever was told of them. */
+function linesOf(file: string): readonly string[] {
+  return readFileSync(file, { encoding: 'utf8', flag: 'a+' })
+    .split('\n')
+    .filter((line) => line !== '')
+}
+
 function callsOf(node: TestNode, id?: string): number {
-  const lines = readFileSync(fileOf(node), { encoding: 'utf8', flag: 'a+' }).split('\n')
-  return lines.filter((line) => line !== '' && (id === undefined || line === id)).length
+  return linesOf(fileOf(node)).filter((line) => id === undefined || line === id).length
 }
 
 async function incidents({ door }: TestNode, kind = 'budget_exceeded'): Promise<readonly Incident[]> {
@@ -72,7 +82,7 @@ describe('the budget of a task', () => {
 
   test('is not begun anew by another supervisor, only by a person', async () => {
     const first = await start({ tokensPerTask: 5_000 }, {}, undefined, '50ms')
-    const id = await first.submit('p', { file: fileOf(first), everyMs: 300 })
+    const id = await first.submit('p', { file: fileOf(first), waitsAfter: 2 })
     const spentTwo = async () => ((await first.door.task(id))?.spent.calls ?? 0) >= 2
     await until(spentTwo, { timeoutMs: 20_000, what: 'two calls that are written' })
     await first.stop()
@@ -93,6 +103,33 @@ describe('the budget of a task', () => {
     expect(callsOf(node, id) - before).toBeGreaterThanOrEqual(5)
     expect(callsOf(node, id) - before).toBeLessThanOrEqual(6)
     expect(again?.steps).toMatchObject([{ name: 'prepare', state: 'done' }])
+  })
+
+  test('is remembered when the supervisor is killed', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'prunella-test-'))
+    const file = join(folder, 'calls')
+    const limits = { tokensPerTask: 5_000 }
+    const args = [script, folder, agentFixture('runaway.ts'), '[]', JSON.stringify({ limits })]
+    const child = spawn(
+      process.execPath,
+      ['--conditions=prunella-source', ...args, JSON.stringify({ file, waitsAfter: 3 })],
+      { stdio: ['ignore', 'ignore', 'inherit'] },
+    )
+    try {
+      await until(() => linesOf(file).length >= 3, { timeoutMs: 20_000, what: 'three calls' })
+      child.kill('SIGKILL')
+      const node = await start(limits, {}, folder)
+      const [task] = (await node.door.tasks({ limit: 1 })).rows
+      const held = await node.settled(task?.id ?? '')
+      expect(held).toMatchObject({ status: 'held', reason: expect.stringMatching(/^budget: /) })
+      // One over, and one more that the killed supervisor may have heard of and not written.
+      expect(linesOf(file).length).toBeLessThanOrEqual(7)
+    } finally {
+      child.kill('SIGKILL')
+      await running?.stop()
+      running = null
+      await rm(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 })
+    }
   })
 
   test('of time stops an attempt that says nothing', async () => {
@@ -119,13 +156,15 @@ describe('the budget of a pool', () => {
   test('holds it until the day ends or a person lets it go on, with one notification, and over a restart', async () => {
     receiver = await startReceiver()
     const first = await start({ tokensPerDay: 4_000 })
-    const ids = await Promise.all([1, 2, 3].map(() => first.submit('p', { file: fileOf(first), calls: 3 })))
+    const ids = await Promise.all(
+      [1, 2, 3].map(() => first.submit('p', { file: fileOf(first), calls: 3, everyMs: 300 })),
+    )
     await until(() => first.door.pools()[0]?.hold?.cause === 'budget', { timeoutMs: 20_000, what: 'the hold' })
     await until(() => first.door.replicas().every(({ tasks }) => tasks.length === 0), {
       timeoutMs: 20_000,
       what: 'everybody to let go',
     })
-    // Two replicas: one call over for each.
+    // Two replicas: one call over for each, since a call takes longer than to be stopped.
     expect(callsOf(first)).toBeLessThanOrEqual(6)
     expect(first.door.pools()[0]?.hold?.reason).toMatch(/^\d+ tokens of 4000 tokens .* until .*T00:00:00.000Z$/)
     await receiver.waitFor(1)
