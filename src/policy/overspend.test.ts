@@ -209,13 +209,22 @@ describe('however the attempt ends', () => {
   test.each([
     { name: 'a failure with the budget used up', tokens: 4_000, next: 'held', outcome: 'budget_exceeded', told: 1 },
     { name: 'a failure with something left', tokens: 3_999, next: 'queued', outcome: 'failed', told: 0 },
-  ])('$name: $next', ({ tokens, next, outcome, told }) => {
+    {
+      name: 'one where the pool only observes',
+      tokens: 4_000,
+      more: observe,
+      next: 'queued',
+      outcome: 'failed',
+      told: 0,
+    },
+  ])('$name: $next', ({ tokens, more = {}, next, outcome, told }) => {
     const attempt = having(tokens, 4)
-    const view = viewOf({ spec: fourThousand, attempts: [attempt] })
+    const view = viewOf({ spec: limitedPool('task', { tokens: 4_000 }, more), attempts: [attempt] })
     const error = { name: 'BudgetExceededError', message: 'used up', code: 'PRUNELLA_BUDGET_EXCEEDED' }
     const ended = onAttempt(view, attempt, { ...name, kind: 'failed', error })
     expect(changesOf(ended).find(({ kind }) => kind === 'end_attempt')).toMatchObject({
       outcome,
+      counted: outcome === 'failed',
       next: { status: next },
     })
     expect(noticesOf(ended, 'incident')).toHaveLength(told)
