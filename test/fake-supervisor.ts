@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import type { Duplex } from 'node:stream'
 import { fileURLToPath } from 'node:url'
+import type { Allowance } from '../src/model/spent.ts'
 import type { JournalStep } from '../src/model/task.ts'
 import { FrameReader } from '../src/protocol/decode.ts'
 import { encode } from '../src/protocol/encode.ts'
@@ -84,11 +85,12 @@ export class FakeSupervisor {
   task(
     task: string,
     input: unknown = null,
-    more: { fence?: number; attempt?: number; journal?: JournalStep[] } = {},
+    more: { fence?: number; attempt?: number; journal?: JournalStep[]; left?: Allowance } = {},
   ): this {
-    const { fence = 1, attempt = 1, journal = [] } = more
+    const { fence = 1, attempt = 1, journal = [], left } = more
+    const fixed = { type: 'task', deadlineMs: null, previous: null, ...(left === undefined ? {} : { left }) } as const
     if (journal.length > 0) this.send({ type: 'journal', task, fence, steps: journal })
-    return this.send({ type: 'task', task, fence, attempt, input: input as null, deadlineMs: null, previous: null })
+    return this.send({ ...fixed, task, fence, attempt, input: input as null })
   }
 
   send(frame: Plain<SupervisorFrame>): this {

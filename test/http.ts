@@ -41,6 +41,7 @@ const task: TaskView = {
   finishedMs: 3_000,
   fence: 2,
   lease: null,
+  spent: { tokens: 1_200, usd: 0.25, calls: 3, timeMs: 1_000 },
   attempts: [
     {
       attempt: 1,

@@ -10,6 +10,7 @@ import type { ReplicaName } from '../src/model/ids.ts'
 import type { Observation } from '../src/model/observation.ts'
 import type { AgentSpec, PoolSpec } from '../src/model/pool.ts'
 import type { ProbeSpec } from '../src/model/probe.ts'
+import { nothingSpent } from '../src/model/spent.ts'
 import type { Lease } from '../src/model/task.ts'
 import type { HostEffect, ProcessHost } from '../src/port/process-host.ts'
 import { until } from './until.ts'
@@ -176,6 +177,7 @@ export function leaseOf(pool: string, taskId: string, input: Lease['input'], fen
     priority: 0,
     deadlineMs: null,
     needs: [],
+    spent: nothingSpent,
     journal: [],
     previous: null,
   }

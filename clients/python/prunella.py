@@ -63,6 +63,14 @@ class StaleFenceError(PrunellaError):
         super().__init__("PRUNELLA_STALE_FENCE", text)
 
 
+class BudgetExceededError(PrunellaError):
+    """The task has used up its budget: no model call, step or tool begins any more. Let it out of the handler."""
+
+    def __init__(self, task_id):
+        text = "Task %s has used up its budget. Stop; its steps are kept, and a person decides whether it goes on."
+        super().__init__("PRUNELLA_BUDGET_EXCEEDED", text % task_id)
+
+
 class DependencyError(PrunellaError):
     """Something that the agent depends on failed, not the agent: the failure counts against that dependency."""
 
@@ -112,6 +120,7 @@ class Task:
         self._wait = None
         self._nudges = []
         self._compacting = False
+        self._left = dict(frame.get("left") or {})
         self._counts = {}
         self._acks = {}
         self._places = threading.BoundedSemaphore(OPEN_CALLS)
@@ -156,12 +165,27 @@ class Task:
 
         Everything may be left out: provider, model, prompt_tokens, completion_tokens, window_tokens, tool_calls (how many
         the answer asks for), usd, text (the answer: only its hash leaves this process), failure (see MODEL_FAILURES).
+        Raises BudgetExceededError when the budget was used up before this call; so do step, tool and waiting from then on.
         """
         fields = _model_call(text, usd, failure, said)
         with self._lock:
             self._alive()
             self._end_wait()
             self._send("model_called", **fields)
+            was_used_up = self._is_used_up()
+            cost = {
+                "tokens": fields.get("promptTokens", 0) + fields.get("completionTokens", 0),
+                "usd": fields.get("usd", 0),
+                "calls": 0 if "failure" in fields else 1,
+            }
+            self._left = {unit: left - cost.get(unit, 0) for unit, left in self._left.items()}
+            if was_used_up:
+                raise BudgetExceededError(self.id)
+
+    def budget(self):
+        """What the task may still spend, to be looked at before a call: tokens, usd, calls. What has no limit is left out."""
+        with self._lock:
+            return dict(self._left)
 
     def heard(self):
         """Says that a real person spoke inside a long conversation: what was repeated before counts for no loop."""
@@ -182,6 +206,7 @@ class Task:
         more = _spoken(dependency=dependency)
         with self._lock:
             self._alive()
+            self._check_budget()
             self._end_wait()
             call = self._wait = self._next_call()
             self._send("call_started", call=call, kind="wait", name=what, timeoutMs=seconds * 1000, blocking=blocking, **more)
@@ -233,6 +258,7 @@ class Task:
         with self._places:
             with self._lock:
                 self._alive()
+                self._check_budget()
                 self._agent.check_lease(self.id)
                 self._end_wait()
                 call = self._next_call()
@@ -321,6 +347,13 @@ class Task:
     def _alive(self):
         if self._over is not None:
             raise self._over
+
+    def _is_used_up(self):
+        return any(left <= 0 for left in self._left.values())
+
+    def _check_budget(self):
+        if self._is_used_up():
+            raise BudgetExceededError(self.id)
 
     def _end_wait(self):
         if self._wait is not None:

@@ -1,7 +1,8 @@
-import { PrunellaError, StaleFenceError } from '../model/errors.ts'
+import { BudgetExceededError, PrunellaError, StaleFenceError } from '../model/errors.ts'
 import type { Json } from '../model/json.ts'
 import { limits } from '../model/limits.ts'
 import type { CallKind, ResultPrint } from '../model/observation.ts'
+import { type Allowance, costOf, isUsedUp, lessBy } from '../model/spent.ts'
 import type { RepeatWord } from '../model/task.ts'
 import type { AgentFrame, SupervisorFrame } from '../protocol/frames.ts'
 import { blame } from './blame.ts'
@@ -67,6 +68,7 @@ type TaskFrame = Extract<SupervisorFrame, { readonly type: 'task' }>
  * I2. `settled` resolves when `run` and every function it opened have returned.
  * I3. A journaled call resolves only after its end is durable; one that is not
  *     safe to repeat begins only after its start is.
+ * I4. Once the budget is used up, nothing of it begins any more. The supervisor counts too, and does not rely on it.
  */
 export class Attempt {
   readonly task: Task
@@ -85,6 +87,7 @@ export class Attempt {
   /** The agent's `compact` for this attempt, or null when it has none. */
   compactor: (() => unknown) | null = null
   #isCompacting = false
+  #left: Allowance
   /** `run` and functions of calls that have not returned. */
   #busy = 1
   #onSettled: (() => void)[] = []
@@ -95,6 +98,7 @@ export class Attempt {
     this.fence = fence
     this.previous = previous === null ? null : { ...previous, doNot: previous.doNot ?? [] } // Kept by an older version.
     this.host = host
+    this.#left = frame.left ?? {}
   }
 
   get isOver(): boolean {
@@ -154,6 +158,15 @@ export class Attempt {
     this.check()
     this.#endWait()
     this.host.channel.send({ ...said, ...this.#name() })
+    if (said.type !== 'model_called') return
+    const wasUsedUp = isUsedUp(this.#left)
+    this.#left = lessBy(this.#left, costOf(said))
+    if (wasUsedUp) throw new BudgetExceededError(this.task.id)
+  }
+
+  /** What is left of the budget. */
+  get left(): Allowance {
+    return this.#left
   }
 
   nudge(text: string): void {
@@ -188,6 +201,7 @@ export class Attempt {
 
   wait(plan: WaitPlan): Waiting {
     this.check()
+    this.#checkBudget()
     this.#endWait()
     const call = this.#nextCall()
     this.#wait = call
@@ -217,6 +231,7 @@ export class Attempt {
   ): Promise<unknown> {
     let isAnnounced = false
     try {
+      this.#checkBudget()
       await this.#admit(open)
       isAnnounced = true
       this.#announce(call, plan)
@@ -288,6 +303,10 @@ export class Attempt {
       ...(dependency === undefined ? {} : { dependency }),
     })
     this.host.channel.flush() // The function may block the thread; then this is how the supervisor knows why.
+  }
+
+  #checkBudget(): void {
+    if (isUsedUp(this.#left)) throw new BudgetExceededError(this.task.id)
   }
 
   #acknowledgement(open: OpenCall): Promise<unknown> {

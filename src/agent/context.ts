@@ -43,6 +43,7 @@ export function createContext(attempt: Attempt, steps: readonly JournalStep[]): 
       })
     },
     model: (call) => attempt.say(toModelCalled(call)),
+    budget: () => attempt.left,
     heard: () => attempt.say({ type: 'user_turn' }),
     previous,
     nudges: () => attempt.takeNudges(),

@@ -1,6 +1,7 @@
 import { PrunellaError } from '../model/errors.ts'
 import { isValidName } from '../model/ids.ts'
 import type { ModelFailure } from '../model/observation.ts'
+import type { Allowance } from '../model/spent.ts'
 import type { PreviousAttempt, RepeatWord } from '../model/task.ts'
 
 /** One unit of work, as the agent gets it. */
@@ -129,8 +130,14 @@ export interface Context extends ReplicaContext {
    * `blocking`: the main thread itself is blocked on purpose, e.g. by `execSync`.
    */
   waiting(what: string, forMs: number, options?: WaitOptions): Waiting
-  /** Says that a model call has ended, for agents that do not call the model through Prunella. */
+  /**
+   * Says that a model call has ended, for agents that do not call the model through Prunella.
+   *
+   * @throws BudgetExceededError when the budget was used up before this call; so do `step`, `tool` and `waiting` from then on.
+   */
   model(call: ModelCall): void
+  /** What the task may still spend, to be looked at before a call. What has no limit is left out; 0 or below: nothing. */
+  budget(): Allowance
   /** Says that a real person spoke inside a long conversation: what was repeated before counts for no loop any more. */
   heard(): void
   /** Why the last attempt ended, or null. */

@@ -1,7 +1,7 @@
 import { PrunellaError } from '../model/errors.ts'
 import { protocolVersion, type SupervisorFrame } from '../protocol/frames.ts'
 
-type Field = 'string' | 'number' | 'boolean' | 'any' | 'object?' | 'number?' | 'steps'
+type Field = 'string' | 'number' | 'boolean' | 'any' | 'object?' | 'number?' | 'steps' | 'left?'
 const attempt = { task: 'string', fence: 'number' } as const
 
 /** What each frame must carry besides `leaseMs`. Checked by hand: a schema library takes 45 ms to load. */
@@ -17,7 +17,7 @@ const fields: ReadonlyMap<unknown, readonly (readonly [string, Field])[]> = new 
       resetMs: 'number',
     },
     journal: { ...attempt, steps: 'steps' },
-    task: { ...attempt, attempt: 'number', input: 'any', deadlineMs: 'number?', previous: 'object?' },
+    task: { ...attempt, attempt: 'number', input: 'any', deadlineMs: 'number?', previous: 'object?', left: 'left?' },
     ack: { ...attempt, call: 'number', phase: 'string', accepted: 'boolean' },
     reset: { ...attempt, reason: 'string' },
     nudge: { ...attempt, text: 'string' },
@@ -57,11 +57,19 @@ function fits(value: unknown, field: Field): boolean {
       return value === null || typeof value === 'object'
     case 'number?':
       return value === null || typeof value === 'number'
+    case 'left?':
+      return value === undefined || isAllowance(value)
     case 'steps':
       return Array.isArray(value) && value.every(isStep)
     default:
       return typeof value === field
   }
+}
+
+function isAllowance(value: unknown): boolean {
+  return (
+    typeof value === 'object' && value !== null && Object.values(value).every((amount) => typeof amount === 'number')
+  )
 }
 
 function isStep(step: unknown): boolean {

@@ -107,7 +107,7 @@ function addTasks(add: Add, take: Take): void {
   )
     .argument('<task>', 'its id', toName)
     .option('--result <json>', 'the step did happen: this is its result', toJsonText)
-    .option('--repeat', 'it did not happen, or may happen again')
+    .option('--repeat', 'it did not happen, or may happen again; a budget begins anew')
     .option('--fail <reason>', `the task fails, at most ${limits.noteLength} characters`, toReason)
     .action((target: string, options: Resolve, command: Commander) => {
       const { result, repeat, fail } = options

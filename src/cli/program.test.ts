@@ -94,6 +94,7 @@ const task = {
   input: { name: 'Ada' },
   submittedAt: '2026-01-31T12:00:00.000Z',
   finishedAt: '2026-01-31T12:00:01.000Z',
+  spent: { tokens: 1_200, usd: 0.25, calls: 3, timeMs: 900 },
   attempts: [
     { replica: 'hello/0', incarnation: 2, startedAt: '2026-01-31T12:00:00.000Z', endedAt: null, outcome: null },
   ],

@@ -17,6 +17,7 @@ export interface WireTask {
     readonly endedAt: string | null
     readonly outcome: string | null
   }[]
+  readonly spent: { readonly tokens: number; readonly usd: number; readonly calls: number; readonly timeMs: number }
   readonly output?: Json
   readonly error?: { readonly name: string; readonly message: string }
   readonly reason?: string

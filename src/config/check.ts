@@ -2,6 +2,7 @@ import type { ResolvedConfig } from '../model/config.ts'
 import type { BackoffSpec, PoolSpec } from '../model/pool.ts'
 import type { ProbeSpec } from '../model/probe.ts'
 import { showDuration } from '../model/units.ts'
+import { countedLimits } from './budget.ts'
 import { checkKinds } from './dependency.ts'
 import { nearest, show, showPath } from './issue.ts'
 import { checkNotify } from './notify.ts'
@@ -33,6 +34,7 @@ export function checkConfig(
         ...checkProbes(path, pool),
         ...checkTimes(path, pool),
         ...checkRecovery(path, pool),
+        ...checkBudgets(path, raw.pools[pool.name]?.limits, pool),
       ]
     }),
   ]
@@ -139,6 +141,18 @@ function checkRecovery(path: string, pool: PoolSpec): readonly string[] {
     ),
     ...checkBackoff(`${path}.recovery.backoff`, recovery.backoff),
     ...checkBackoff(`${path}.retry.backoff`, pool.retry.backoff),
+  ]
+}
+
+/** What an agent does not tell cannot be counted, and a limit that is not kept is worse than none. */
+function checkBudgets(path: string, raw: RawPool['limits'], { agent, detect }: PoolSpec): readonly string[] {
+  const isSilent = agent.kind === 'command' && agent.protocol === 'none'
+  const { act } = detect.budget.share
+  return [
+    ...countedLimits(raw).flatMap((key) =>
+      when(isSilent, `${path}.limits.${key} needs an agent that tells its model calls, got protocol "none"`),
+    ),
+    ...when(act > 1, `${path}.detect.budget.share.act must be at most 1 (a limit is a limit), got ${act}`),
   ]
 }
 

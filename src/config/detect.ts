@@ -10,6 +10,7 @@ import {
   type ToolLoopSpec,
 } from '../model/detect.ts'
 import { parseDuration } from '../model/units.ts'
+import { resolveBudget } from './budget.ts'
 import { object } from './issue.ts'
 
 /* `pools.NAME.detect`: what people write, and what becomes of it. Defaults and their reasons are in model/detect.ts. */
@@ -53,22 +54,35 @@ export const detectSchema = object(
       stepsAhead: z.int().min(1).optional(),
       shrinkShare: share.optional(),
     }).optional(),
+    budget: object({
+      enabled: z.boolean().optional(),
+      share: levels.optional(),
+      burn: levels.optional(),
+      burnTokens: z.int().min(1).optional(),
+    }).optional(),
     memory: leak.optional(),
     files: leak.optional(),
   },
-  ['budget', 'stall'],
+  ['stall'],
 )
 
 type RawDetect = z.output<typeof detectSchema>
 type RawThresholds = z.output<typeof thresholds>
 type RawLevels = z.output<typeof levels>
 
-export function resolveDetect(raw: RawDetect | undefined): DetectSpec {
+export function resolveDetect(raw: RawDetect | undefined, limits: Parameters<typeof resolveBudget>[0]): DetectSpec {
   const { toolLoop, context, budget, memory, files } = defaultDetect
   return {
     toolLoop: resolveToolLoop(raw?.toolLoop, toolLoop),
     context: resolveContext(raw?.context, context),
-    budget,
+    budget: {
+      ...budget,
+      enabled: raw?.budget?.enabled ?? budget.enabled,
+      limits: resolveBudget(limits),
+      share: resolveLevels(raw?.budget?.share, budget.share),
+      burn: resolveLevels(raw?.budget?.burn, budget.burn),
+      burnTokens: raw?.budget?.burnTokens ?? budget.burnTokens,
+    },
     memory: resolveLeak(raw?.memory, memory),
     files: resolveLeak(raw?.files, files),
   }

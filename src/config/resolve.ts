@@ -142,7 +142,7 @@ function resolvePool(name: string, raw: RawPool, context: ResolveContext): PoolS
       toolMs: raw.deadlines?.tool ?? defaultDeadlines.toolMs,
       idleMs: raw.deadlines?.idle ?? defaultDeadlines.idleMs,
     },
-    detect: resolveDetect(raw.detect),
+    detect: resolveDetect(raw.detect, raw.limits),
     recovery: resolveRecovery(raw.recovery, replicas.max),
     retry: {
       attempts: raw.retry?.attempts ?? defaultRetry.attempts,

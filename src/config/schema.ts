@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { isValidName } from '../model/ids.ts'
 import { limits } from '../model/limits.ts'
 import { type Duration, parseDuration, parseSize, type Size } from '../model/units.ts'
+import { budgetShape } from './budget.ts'
 import { detectSchema } from './detect.ts'
 import { object } from './issue.ts'
 
@@ -116,13 +117,12 @@ const pool = object(
     ).optional(),
     detect: detectSchema.optional(),
     recovery: recovery.optional(),
-    limits: object({ memory: size.optional(), processes: z.int().min(16).max(1_000_000).optional() }, [
-      'tokensPerTask',
-      'usdPerTask',
-      'usdPerDay',
-      'tokensPerDay',
-      'callsPerTask',
-    ]).optional(),
+    limits: object({
+      memory: size.optional(),
+      processes: z.int().min(16).max(1_000_000).optional(),
+      timePerTask: positiveDuration.optional(),
+      ...budgetShape,
+    }).optional(),
     retry: object({
       attempts: z.int().min(1).max(1_000).optional(),
       backoff: backoff.optional(),

@@ -53,6 +53,7 @@ export function renderTask(task: TaskView): object {
       ...running,
     ],
     countedAttempts: task.countedAttempts,
+    spent: { ...task.spent, timeMs: Math.round(task.spent.timeMs) },
     ...(task.status === 'done' ? { output: task.output } : {}),
     ...(task.error === null ? {} : { error: task.error }),
     ...(task.reason === null ? {} : { reason: task.reason }),

@@ -3,6 +3,7 @@ import type { IncidentId, PoolName, ReplicaName, TaskId } from './ids.ts'
 import type { Incident } from './incident.ts'
 import type { Json } from './json.ts'
 import type { Delivery, OutboxWrite, Told } from './notification.ts'
+import type { Account, Spent } from './spent.ts'
 import type { AttemptOutcome, Lease, PreviousAttempt, RepeatWord } from './task.ts'
 
 /** Where a task goes when an attempt has ended. */
@@ -37,8 +38,12 @@ export type Change =
       readonly lostReplica: ReplicaName | null
       readonly error: ErrorInfo | null
       readonly previous: PreviousAttempt | null
+      /** What the task has spent, all attempts together; absent: as the store knows it. */
+      readonly spent?: Spent
       readonly next: NextState
     }
+  /** What a running task has spent so far, all attempts together: the next supervisor must not begin at nothing. */
+  | { readonly kind: 'spend'; readonly taskId: TaskId; readonly fence: number; readonly spent: Spent }
   /** Journal: the start of a step that must be known before it acts. */
   | {
       readonly kind: 'step_started'
@@ -129,10 +134,17 @@ export interface PoolRecord {
   readonly hold: PoolHold | null
   /** Highest incarnation of a place that is gone: a new place of its name starts above. */
   readonly incarnationFloor: number
+  /** What it has spent this hour and this day. A record of an older version has none. */
+  readonly accounts?: PoolAccounts
+}
+
+export interface PoolAccounts {
+  readonly hour: Account
+  readonly day: Account
 }
 
 export interface PoolHold {
-  readonly cause: 'operator' | 'defective_agent' | 'dependency'
+  readonly cause: 'operator' | 'defective_agent' | 'dependency' | 'budget'
   readonly sinceMs: number
   readonly reason: string
   readonly incidentId: string | null

@@ -137,7 +137,7 @@ export interface BudgetVerdict extends Verdict {
   readonly unit: BudgetUnit
 }
 
-/** Null: no limit. Money and tokens are the user's to limit, so every default is null. */
+/** Null: no limit. Money and tokens are the user's to limit, so every default is null. Time is a task's only: that of its attempts. */
 export type BudgetLimits = Readonly<Record<BudgetUnit, number | null>>
 
 export interface BudgetSpec {

@@ -1,4 +1,5 @@
 import type { PoolName, ReplicaName, TaskId } from './ids.ts'
+import type { Allowance } from './spent.ts'
 import type { Lease } from './task.ts'
 
 /**
@@ -20,6 +21,8 @@ export type Effect =
       readonly incarnation: number
       readonly lease: Lease
       readonly leaseMs: number
+      /** What the task may still spend on model calls, for the host to keep as well; absent: as much as it likes. */
+      readonly left?: Allowance
     }
   /** The start or the end of a journaled call is durable. */
   | {

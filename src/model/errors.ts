@@ -21,6 +21,7 @@ export type ErrorCode =
   | 'PRUNELLA_STEP_TIMEOUT'
   | 'PRUNELLA_ABORTED'
   | 'PRUNELLA_DEPENDENCY'
+  | 'PRUNELLA_BUDGET_EXCEEDED'
 
 /** An error the caller did not plan. The message says what happened, with which values, and what to do. */
 export class PrunellaError extends Error {
@@ -39,6 +40,18 @@ export class StaleFenceError extends PrunellaError {
 
   constructor(at: { readonly taskId: string; readonly fence: number }) {
     super('PRUNELLA_STALE_FENCE', `Task ${at.taskId} moved on: fence ${at.fence} is no longer valid. Drop the result.`)
+  }
+}
+
+/** The task has used up its budget: no model call, step or tool begins any more. Let it out of `run`. */
+export class BudgetExceededError extends PrunellaError {
+  override readonly name = 'BudgetExceededError'
+
+  constructor(taskId: string) {
+    super(
+      'PRUNELLA_BUDGET_EXCEEDED',
+      `Task ${taskId} has used up its budget. Stop; its steps are kept, and a person decides whether it goes on.`,
+    )
   }
 }
 

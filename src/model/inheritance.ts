@@ -2,6 +2,7 @@ import type { DependencyRecord, PoolRecord, ReplicaRecord } from './change.ts'
 import type { PoolName, ReplicaName, TaskId } from './ids.ts'
 import type { Incident } from './incident.ts'
 import type { Told } from './notification.ts'
+import type { Spent } from './spent.ts'
 
 /** A lease of the supervisor before us, taken back: its fence is raised, its status `returning`. */
 export interface InheritedLease {
@@ -13,6 +14,7 @@ export interface InheritedLease {
   readonly fence: number
   readonly attempt: number
   readonly sinceMs: number
+  readonly spent: Spent
   /** A step that must not be repeated without a person (`ask_human`) has started and not finished, or null. */
   readonly inDoubt: { readonly name: string; readonly key: string } | null
 }

@@ -1,9 +1,11 @@
-import type { PoolHold, QueueDepth, Strike } from './change.ts'
+import type { PoolAccounts, PoolHold, QueueDepth, Strike } from './change.ts'
+import type { VerdictLevel } from './detect.ts'
 import type { ErrorInfo } from './errors.ts'
 import type { Fault } from './fault.ts'
 import type { IncidentId, PoolName, ReplicaName, TaskId } from './ids.ts'
 import type { CallStart, ProcessLook } from './observation.ts'
 import type { CheckResult, DependencySpec } from './probe.ts'
+import type { Spent } from './spent.ts'
 import type { AttemptOutcome } from './task.ts'
 
 /**
@@ -92,7 +94,13 @@ export type AttemptPhase =
   | { readonly kind: 'sent' }
   | { readonly kind: 'running'; readonly sinceMs: number }
   /** Its fence is raised; it ends when the host has let go, or its process is gone. */
-  | { readonly kind: 'returning'; readonly untilMs: number; readonly ending: Ending }
+  | {
+      readonly kind: 'returning'
+      readonly untilMs: number
+      readonly ending: Ending
+      /** When it began to run; null: it had not. */
+      readonly sinceMs: number | null
+    }
 
 /** How an attempt will be written once its replica has let go. */
 export interface Ending {
@@ -128,6 +136,19 @@ export interface AttemptRow {
   readonly failedOn: string | null
   /** Starts of `ask_human` steps without an end: the task is held if the replica dies now. */
   readonly inDoubt: readonly { readonly name: string; readonly key: string }[]
+  readonly use: TaskUse
+}
+
+/** What a task has spent by now, as its attempts said, and what follows from it. */
+export interface TaskUse {
+  /** All attempts together; its time without that of this attempt. */
+  readonly spent: Spent
+  /** Model calls of this attempt that were told. */
+  readonly calls: number
+  /** The store knows as much. */
+  readonly isWritten: boolean
+  /** The loudest that was said about it in this attempt. */
+  readonly said: VerdictLevel | null
 }
 
 /** One failure in the cross table of replica and task (R1). */
@@ -216,4 +237,26 @@ export interface PoolRow {
   readonly alarmedMs: number | null
   /** Whether people were told that spawning is paced. */
   readonly paced: boolean
+  readonly use: PoolUse
+}
+
+/** What a pool has spent by now, as its attempts said, and what follows from it. */
+export interface PoolUse {
+  readonly accounts: PoolAccounts
+  /** The store knows as much. */
+  readonly isWritten: boolean
+  readonly burn: BurnState
+  /** When people were last told that it burns more than usual. */
+  readonly alarmedMs: number | null
+  /** Start of the period about which a pool that only observes has had its say. */
+  readonly observedMs: number | null
+}
+
+/** Tokens by period. */
+export interface BurnState {
+  readonly periodStartMs: number
+  readonly periodTokens: number
+  /** Periods with calls, newest last, bounded. */
+  readonly history: readonly number[]
+  readonly said: VerdictLevel | null
 }

@@ -1,6 +1,7 @@
 import type { ErrorInfo } from './errors.ts'
 import type { PoolName, ReplicaName, TaskId } from './ids.ts'
 import type { Json } from './json.ts'
+import type { Spent } from './spent.ts'
 
 /**
  * `queued` may be claimed; `scheduled` waits for its time; `held` waits for a person;
@@ -126,6 +127,8 @@ export interface Lease {
   readonly priority: number
   readonly deadlineMs: number | null
   readonly needs: readonly string[]
+  /** What its attempts before have spent, or those since a person last let it go on. */
+  readonly spent: Spent
   readonly journal: readonly JournalStep[]
   readonly previous: PreviousAttempt | null
 }
@@ -148,6 +151,8 @@ export interface TaskView {
   readonly lease: { readonly replica: ReplicaName; readonly incarnation: number; readonly sinceMs: number } | null
   readonly attempts: readonly AttemptRecord[]
   readonly countedAttempts: number
+  /** Since it was submitted, or since a person last let it go on. Of an attempt that runs: as last written. */
+  readonly spent: Spent
   readonly output: Json | null
   readonly error: ErrorInfo | null
   /** Why it is held or a dead letter, in words. */

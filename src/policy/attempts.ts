@@ -1,18 +1,20 @@
 import type { NextState } from '../model/change.ts'
 import type { ReplicaName, TaskId } from '../model/ids.ts'
 import type { AttemptRow, Ending, FailureMark, PoolRow, ReplicaRow } from '../model/rows.ts'
-import { act, close, openIncident } from './incident.ts'
 import type { Draft, View } from './outcome.ts'
 import { holdPool } from './pool-hold.ts'
 import { nextAfter } from './retry.ts'
 import { recordOf } from './rows.ts'
+import { blameSpender, blameTask } from './task-incident.ts'
+import { overspent, spentBy } from './use.ts'
 
 /** Takes the task away first (R6): from here on a late result is refused. It ends when the host has let go. */
 export function revokeAttempt(draft: Draft, attempt: AttemptRow, ending: Ending, untilMs: number): void {
   if (attempt.phase.kind === 'returning') return
   draft.change({ kind: 'revoke', taskId: attempt.taskId, fence: attempt.fence })
+  const sinceMs = attempt.phase.kind === 'running' ? attempt.phase.sinceMs : null
   // What it was given back in this very decision stays given back.
-  draft.setAttempt({ ...draft.attempt(attempt), phase: { kind: 'returning', untilMs, ending } })
+  draft.setAttempt({ ...draft.attempt(attempt), phase: { kind: 'returning', untilMs, ending, sinceMs } })
 }
 
 /** Asks the host to let go of an attempt whose fence is raised. */
@@ -31,6 +33,7 @@ export function finishReturning(draft: Draft, view: View, attempt: AttemptRow): 
 export function endAttempt(draft: Draft, view: View, before: AttemptRow, ending: Ending): void {
   const { nowMs, spec } = view
   const attempt = draft.attempt(before)
+  const spent = spentBy(attempt, nowMs)
   const step = nextAfter(attempt, ending, spec, nowMs)
   const poisonous = step.kind === 'poison'
   const buried = poisonous && hasContrast(draft, view, attempt)
@@ -58,8 +61,13 @@ export function endAttempt(draft: Draft, view: View, before: AttemptRow, ending:
       doNot: ending.doNot ?? [],
       ...(ending.error === null ? {} : { error: ending.error }),
     },
+    spent,
     next,
   })
+  const over = next.status === 'held' ? overspent(spent, spec, nowMs) : null
+  // One that was stopped for it is known already.
+  const isStopped = attempt.phase.kind === 'returning' && ending.outcome === 'budget_exceeded'
+  if (over !== null && !isStopped) blameSpender(draft, { pool: spec.name, taskId: attempt.taskId, nowMs }, over)
   const startedMs = attempt.phase.kind === 'running' ? attempt.phase.sinceMs : attempt.dispatchedMs
   draft.notice(
     {
@@ -111,52 +119,11 @@ function bury(draft: Draft, view: View, attempt: AttemptRow, ending: Ending): Ne
   const lost = [...attempt.lostReplicas, attempt.replica]
   const reason = `poison: ${lost.length} replicas were lost to it (${lost.join(', ')}), which completed other tasks`
   for (const row of [view.replica, ...view.siblings]) refundStrikes(draft, row, attempt.taskId)
-  const fault = {
-    kind: 'poison',
-    culprit: 'task',
-    pool: spec.name,
-    replica: null,
-    incarnation: null,
-    taskId: attempt.taskId,
-    dependency: null,
-    firstSignMs: attempt.dispatchedMs,
-    evidence: [reason, ...ending.evidence],
-  } as const
-  const action = {
-    kind: 'dead_letter',
-    atMs: nowMs,
-    replica: null,
-    incarnation: null,
-    taskId: attempt.taskId,
-    strike: 0,
-    reason,
-  } as const
-  const opened = act(openIncident(fault, nowMs, `${attempt.taskId}`), action)
-  const incident = close(
-    {
-      ...opened,
-      recoveredMs: nowMs,
-      actions: opened.actions.map((done) => ({ ...done, status: 'done', endedMs: nowMs })),
-    },
-    nowMs,
-    'the task is in the dead letters; strikes refunded',
-  )
-  draft.setIncident(incident)
-  draft.change({ kind: 'incident', incident })
-  draft.notice(
-    { kind: 'incident', incident, severity: 'warning', change: 'opened', atMs: nowMs },
-    {
-      kind: 'action',
-      pool: spec.name,
-      replica: null,
-      taskId: attempt.taskId,
-      action: 'dead_letter',
-      fault: 'poison',
-      incidentId: incident.id,
-      reason,
-      atMs: nowMs,
-    },
-  )
+  const { taskId, dispatchedMs: firstSignMs } = attempt
+  const closing = 'the task is in the dead letters; strikes refunded'
+  const evidence = [reason, ...ending.evidence]
+  const about = { fault: 'poison', action: 'dead_letter', pool: spec.name, taskId, firstSignMs } as const
+  blameTask(draft, { ...about, reason, evidence, closing }, nowMs)
   return { status: 'dead_letter', error: ending.error, reason }
 }
 

@@ -12,6 +12,7 @@ import { close } from './incident.ts'
 import { poolSpawnTimeMs } from './intensity.ts'
 import { compactionsDue } from './misbehave.ts'
 import { Draft, type Outcome, type View, withReplica } from './outcome.ts'
+import { budgetsDue } from './overspend.ts'
 import { isCanary } from './pool-hold.ts'
 import { condemn, startFailed } from './react.ts'
 import { noticePhase, onFault, terminate } from './recover.ts'
@@ -107,7 +108,8 @@ function tellPaced(view: View): Outcome {
 const duties: readonly ((view: View) => Decided)[] = [
   decidePulse,
   decideAttempts,
-  decideCompactions,
+  compactionsDue,
+  budgetsDue,
   decideLiveness,
   decideReadiness,
   decideLease,
@@ -199,11 +201,6 @@ function decideAttempts(view: View): Decided {
     wakeAtMs = Math.min(wakeAtMs, verdict.wakeAtMs, attempt.deadlineMs ?? Number.POSITIVE_INFINITY)
   }
   return nothing(wakeAtMs)
-}
-
-function decideCompactions(view: View): Decided {
-  const { outcome, wakeAtMs } = compactionsDue(view)
-  return outcome === null ? nothing(wakeAtMs) : now(outcome)
 }
 
 /** The process goes anyway: a stall in its last tasks ends the attempt and charges nobody. */

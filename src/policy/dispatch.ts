@@ -7,6 +7,7 @@ import type { Lease } from '../model/task.ts'
 import { isSilent } from './health/pulse.ts'
 import { thawLimit } from './hold.ts'
 import { isCanary } from './pool-hold.ts'
+import { allowanceOf } from './use.ts'
 
 /** How much running time may wait in a replica's own queue, ms: enough to hide a round trip, too little to be missed elsewhere. */
 const prefetchMs = 20
@@ -45,7 +46,7 @@ export function planClaims(
   },
 ): readonly Claim[] {
   const { nowMs, lagMs } = view
-  if (pool.depth.queued === 0 || pool.notReady !== null || pool.hold?.cause === 'operator') return []
+  if (pool.depth.queued === 0 || pool.notReady !== null || isClosed(pool)) return []
   const usable = candidates.filter(
     ({ row, attempts }) =>
       isDispatchable(row, spec, nowMs, lagMs) && !attempts.some((attempt) => attempt.lostReplicas.length > 0),
@@ -81,6 +82,11 @@ export function planClaims(
     })
   })
   return claims
+}
+
+/** Nothing is started at all, not even for a test. */
+function isClosed({ hold }: PoolRow): boolean {
+  return hold?.cause === 'operator' || hold?.cause === 'budget'
 }
 
 function canary(row: ReplicaRow, replicas: readonly ReplicaRow[]): boolean {
@@ -150,6 +156,7 @@ export function begin(
   nowMs: number,
 ): { readonly attempt: AttemptRow; readonly effect: Effect } {
   const { taskId, pool, replica, incarnation, fence } = lease
+  const left = allowanceOf(lease.spent, spec)
   return {
     attempt: {
       taskId,
@@ -168,7 +175,11 @@ export function begin(
       calls: [],
       failedOn: null,
       inDoubt: [],
+      use: { spent: lease.spent, calls: 0, isWritten: true, said: null },
     },
-    effect: { kind: 'dispatch', replica, incarnation, lease, leaseMs: spec.leaseMs },
+    effect: {
+      ...{ kind: 'dispatch', replica, incarnation, lease, leaseMs: spec.leaseMs },
+      ...(left === null ? {} : { left }),
+    },
   }
 }

@@ -29,6 +29,8 @@ function whatNext(incident: Incident): string {
     case 'probation':
       return `It was in order again after ${span((incident.recoveredMs ?? incident.detectedMs) - incident.detectedMs)} and is on probation: the incident closes when it stays well.`
     case 'needs_review':
+      if (incident.replica === null && incident.fault.kind === 'budget_exceeded')
+        return `It goes on by itself when the time is over, or, with as much again, by \`prunella resume ${incident.pool}\`.`
       return incident.replica === null
         ? `A person must look; then \`prunella resume ${incident.pool}\`.`
         : `A person must look; then \`prunella release ${incident.replica}\`.`

@@ -5,7 +5,7 @@ import type { Draft, View } from './outcome.ts'
 import { recordOf } from './rows.ts'
 
 export interface Hint {
-  readonly kind: Extract<ActionKind, 'nudge' | 'compact' | 'dead_letter'>
+  readonly kind: Extract<ActionKind, 'nudge' | 'compact' | 'dead_letter' | 'hold'>
   readonly fault: FaultKind
   readonly evidence: readonly string[]
 }
@@ -17,7 +17,7 @@ export function openHint(draft: Draft, view: View, attempt: AttemptRow, hint: Hi
   const { nowMs, replica, spec } = view
   const fault: Fault = {
     kind: hint.fault,
-    culprit: hint.kind === 'dead_letter' ? 'task' : 'agent',
+    culprit: hint.kind === 'dead_letter' || hint.fault === 'budget_exceeded' ? 'task' : 'agent',
     pool: spec.name,
     replica: replica.name,
     incarnation: replica.incarnation,

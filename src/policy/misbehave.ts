@@ -184,7 +184,7 @@ export function onGauge(view: View, observation: ReplicaObservation & { readonly
     openFiles === null
       ? { state: before.files, verdict: null }
       : foldGauge(before.files, 'fd_leak', { atMs: nowMs, value: openFiles, limit: openFilesLimit }, spec.detect.files)
-  const gauges = { incarnation: replica.incarnation, memory: memory.state, files: files.state }
+  const gauges = { ...before, memory: memory.state, files: files.state }
   const verdict = [memory.verdict, files.verdict].find((each) => each?.level === 'act') ?? null
   const draft = new Draft()
   draft.setGauges(replica.name, gauges)

@@ -7,6 +7,7 @@ import type { AttemptRow, PoolRow } from '../model/rows.ts'
 import { askToReset, revokeAttempt } from './attempts.ts'
 import { act, askForReview, close, openIncident, recover, worsen } from './incident.ts'
 import { Draft, type Outcome, type View } from './outcome.ts'
+import { withFreshAccounts } from './pool-budget.ts'
 import { resumePool } from './pool-hold.ts'
 import { noticePhase, terminate } from './recover.ts'
 import { poolRecordOf, recordOf } from './rows.ts'
@@ -207,6 +208,7 @@ export function onPoolCommand(
   }
   if (command.kind === 'resume') {
     if (pool.hold === null) return refuse(request, `pool ${pool.name} is not held`)
+    if (pool.hold.cause === 'budget') draft.pool = withFreshAccounts(view)
     resumePool(draft, view, `by ${request.who}: ${request.reason}`)
     return answer(
       draft,

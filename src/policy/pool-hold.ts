@@ -8,22 +8,27 @@ import { poolRecordOf } from './rows.ts'
 export const failedStartsBeforeHold = 3
 
 /**
- * Holds the pool as `defective_agent`: nothing is dispatched and nothing
- * spawned but one canary, which retries with backoff. One alert, no strikes (R8).
+ * Holds the pool, with one alert and no strikes. As `defective_agent` nothing is
+ * dispatched and nothing spawned but one canary, which retries with backoff (R8).
  */
-export function holdPool(draft: Draft, view: View, reason: string): void {
+export function holdPool(
+  draft: Draft,
+  view: Pick<View, 'pool' | 'nowMs'>,
+  reason: string,
+  cause: 'defective_agent' | 'budget' = 'defective_agent',
+): void {
   const pool = draft.pool ?? view.pool
   if (pool.hold !== null) return
   const { nowMs } = view
   const fault: Fault = {
-    kind: 'defective_agent',
-    culprit: 'agent',
+    kind: cause === 'budget' ? 'budget_exceeded' : cause,
+    culprit: cause === 'budget' ? 'unknown' : 'agent',
     pool: pool.name,
     replica: null,
     incarnation: null,
     taskId: null,
     dependency: null,
-    firstSignMs: pool.marks[0]?.atMs ?? nowMs,
+    firstSignMs: (cause === 'budget' ? null : pool.marks[0]?.atMs) ?? nowMs,
     evidence: [reason],
   }
   const action = {
@@ -36,7 +41,7 @@ export function holdPool(draft: Draft, view: View, reason: string): void {
     reason,
   } as const
   const incident = { ...act(openIncident(fault, nowMs, pool.name), action), status: 'needs_review' } as const
-  const hold: PoolHold = { cause: 'defective_agent', sinceMs: nowMs, reason, incidentId: incident.id }
+  const hold: PoolHold = { cause, sinceMs: nowMs, reason, incidentId: incident.id }
   draft.pool = { ...pool, hold }
   draft.setIncident(incident)
   draft.change({ kind: 'incident', incident }, { kind: 'pool', record: poolRecordOf(draft.pool) })
@@ -48,7 +53,7 @@ export function holdPool(draft: Draft, view: View, reason: string): void {
       replica: null,
       taskId: null,
       action: 'hold',
-      fault: 'defective_agent',
+      fault: fault.kind,
       incidentId: incident.id,
       reason,
       atMs: nowMs,

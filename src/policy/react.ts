@@ -13,6 +13,7 @@ import { afterGone, noticePhase, onFault } from './recover.ts'
 import { heard, newProbe, recordOf } from './rows.ts'
 import type { Sign } from './sign.ts'
 import { taskFailed } from './task-failed.ts'
+import { spentBy } from './use.ts'
 
 /** Uncounted returns of one task after which its next lost lease holds it for a person (R8). */
 const returnsBeforeHold = 5
@@ -129,6 +130,7 @@ function complete(
     lostReplica: null,
     error: null,
     previous: null,
+    spent: spentBy(attempt, nowMs),
     next: { status: 'done', output },
   })
   const startedMs = attempt.phase.kind === 'running' ? attempt.phase.sinceMs : attempt.dispatchedMs

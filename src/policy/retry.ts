@@ -2,6 +2,7 @@ import type { NextState } from '../model/change.ts'
 import type { PoolSpec } from '../model/pool.ts'
 import type { AttemptRow, Ending } from '../model/rows.ts'
 import { backoffMs, chanceOf } from './backoff.ts'
+import { heldFor, overspent, spentBy } from './use.ts'
 
 /** For how long a task that came back by a fault waits for a replica other than the one that lost it, ms. */
 export const avoidForMs = 10_000
@@ -32,6 +33,8 @@ export function nextAfter(attempt: AttemptRow, ending: Ending, spec: PoolSpec, n
     })
   }
   if (attempt.deadlineMs !== null && attempt.deadlineMs <= nowMs) return given(pastDeadline)
+  const over = overspent(spentBy(attempt, nowMs), spec, nowMs)
+  if (over !== null) return given({ status: 'held', reason: heldFor(over) })
   if (ending.counted && ending.lost && attempt.lostReplicas.length + 1 >= spec.recovery.poisonAfter)
     return { kind: 'poison' }
   const counted = attempt.countedAttempts + (ending.counted ? 1 : 0)

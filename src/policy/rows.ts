@@ -3,6 +3,7 @@ import { replicaName } from '../model/ids.ts'
 import type { PoolSpec } from '../model/pool.ts'
 import type { ProbeSpec } from '../model/probe.ts'
 import type { PoolRow, ProbeState, PulseClock, ReplicaRow } from '../model/rows.ts'
+import { newAccounts, newBurn } from './detect/budget.ts'
 
 export function newReplica(spec: PoolSpec, index: number, nowMs: number): ReplicaRow {
   return {
@@ -41,7 +42,8 @@ export function newProbe(spec: ProbeSpec, nowMs: number): ProbeState {
   return { verdict: 'unknown', failures: 0, successes: 0, nextAtMs: nowMs + spec.initialDelayMs, asked: null }
 }
 
-export function newPool(spec: PoolSpec): PoolRow {
+/** @param nowMs  Since when its spending is counted. */
+export function newPool(spec: PoolSpec, nowMs = 0): PoolRow {
   return {
     name: spec.name,
     wanted: spec.replicas.min,
@@ -57,12 +59,19 @@ export function newPool(spec: PoolSpec): PoolRow {
     softMs: [],
     alarmedMs: null,
     paced: false,
+    use: {
+      accounts: newAccounts(nowMs),
+      isWritten: true,
+      burn: newBurn(nowMs),
+      alarmedMs: null,
+      observedMs: null,
+    },
   }
 }
 
 /** What outlives the supervisor, of a pool and of a replica. */
-export function poolRecordOf({ name, wanted, hold, incarnationFloor }: PoolRow): PoolRecord {
-  return { pool: name, wanted, hold, incarnationFloor }
+export function poolRecordOf({ name, wanted, hold, incarnationFloor, use: { accounts } }: PoolRow): PoolRecord {
+  return { pool: name, wanted, hold, incarnationFloor, accounts }
 }
 
 export function recordOf(row: ReplicaRow): ReplicaRecord {

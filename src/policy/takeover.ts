@@ -4,8 +4,10 @@ import type { Inheritance, InheritedLease } from '../model/inheritance.ts'
 import type { PoolSpec } from '../model/pool.ts'
 import type { PoolRow, ReplicaRow } from '../model/rows.ts'
 import { note } from './incident.ts'
-import type { Decision } from './outcome.ts'
+import { type Decision, Draft } from './outcome.ts'
 import { newPool, newReplica, recordOf } from './rows.ts'
+import { blameSpender } from './task-incident.ts'
+import { heldFor, overspent } from './use.ts'
 
 export interface TakenOver {
   readonly pools: readonly PoolRow[]
@@ -20,8 +22,10 @@ export interface TakenOver {
  * uncounted (R8: the end of a supervisor is nobody's fault).
  */
 export function takeOver(specs: readonly PoolSpec[], left: Inheritance, nowMs: number): TakenOver {
-  const decisions: Decision[] = left.leases.map((lease) => returned(lease, nowMs))
-  const pools = specs.map((spec) => poolOf(spec, left))
+  const decisions: Decision[] = left.leases.flatMap((lease) =>
+    returned(lease, specs.find(({ name }) => name === lease.pool) ?? null, nowMs),
+  )
+  const pools = specs.map((spec) => poolOf(spec, left, nowMs))
   const replicas: ReplicaRow[] = []
   for (const record of left.replicas) {
     const spec = specs.find((candidate) => candidate.name === record.pool)
@@ -44,53 +48,53 @@ export function takeOver(specs: readonly PoolSpec[], left: Inheritance, nowMs: n
   return { pools, replicas, incidents, decisions }
 }
 
-function poolOf(spec: PoolSpec, left: Inheritance): PoolRow {
+function poolOf(spec: PoolSpec, left: Inheritance, nowMs: number): PoolRow {
   const record = left.pools.find((candidate) => candidate.pool === spec.name)
-  const pool = newPool(spec)
+  const pool = newPool(spec, nowMs)
   if (record === undefined) return pool
   // A defective agent gets a fresh chance: people restart a node to bring a new build.
-  const hold = record.hold?.cause === 'operator' ? record.hold : null
+  const isKept = record.hold?.cause === 'operator' || record.hold?.cause === 'budget'
+  const hold = isKept ? record.hold : null
   const { incarnationFloor } = record
   return {
     ...pool,
     hold,
     incarnationFloor,
+    use: { ...pool.use, accounts: record.accounts ?? pool.use.accounts },
     wanted: Math.min(spec.replicas.max, Math.max(spec.replicas.min, record.wanted)),
   }
 }
 
-function returned(lease: InheritedLease, nowMs: number): Decision {
-  const { taskId, fence, inDoubt } = lease
+function returned(lease: InheritedLease, spec: PoolSpec | null, nowMs: number): readonly Decision[] {
+  const { taskId, fence, inDoubt, spent } = lease
+  const over = spec === null ? null : overspent(spent, spec, nowMs)
   const reason =
-    inDoubt === null
-      ? null
-      : `step "${inDoubt.name}" (${inDoubt.key}) started and has no result: it must not be repeated unasked`
+    inDoubt !== null
+      ? `step "${inDoubt.name}" (${inDoubt.key}) started and has no result: it must not be repeated unasked`
+      : over && heldFor(over)
   const next: NextState =
     reason === null ? { status: 'queued', notBeforeMs: null, avoid: null } : { status: 'held', reason }
-  return {
-    changes: [
-      {
-        kind: 'end_attempt',
-        taskId,
-        fence,
-        atMs: nowMs,
-        outcome: 'returned',
-        counted: false,
-        lostReplica: null,
-        error: null,
-        previous: {
-          attempt: lease.attempt,
-          outcome: 'returned',
-          evidence: ['the supervisor was restarted'],
-          doNot: [],
-        },
-        next,
-      },
-    ],
-    effects: [],
-    refused: [],
-    notices: [{ kind: 'task', taskId, pool: lease.pool, status: next.status, atMs: nowMs }],
-  }
+  const draft = new Draft()
+  if (over !== null) blameSpender(draft, { pool: lease.pool, taskId, nowMs }, over)
+  draft.change({
+    kind: 'end_attempt',
+    taskId,
+    fence,
+    atMs: nowMs,
+    outcome: 'returned',
+    counted: false,
+    lostReplica: null,
+    error: null,
+    previous: {
+      attempt: lease.attempt,
+      outcome: 'returned',
+      evidence: ['the supervisor was restarted'],
+      doNot: [],
+    },
+    next,
+  })
+  draft.notice({ kind: 'task', taskId, pool: lease.pool, status: next.status, atMs: nowMs })
+  return draft.finish().decisions
 }
 
 /** Open incidents go on; the record of a held pool that is tried anew is closed by the canary or again by a person. */

@@ -3,6 +3,8 @@ import type { TaskId } from '../model/ids.ts'
 import type { AttemptObservation } from '../model/observation.ts'
 import type { AttemptRow, ReplicaRow } from '../model/rows.ts'
 import type { RunFact } from '../model/run.ts'
+import type { Account } from '../model/spent.ts'
+import { newAccount } from './detect/budget.ts'
 import { type ContextFact, type ContextState, newContext } from './detect/context.ts'
 import { type GaugeState, newGauge } from './detect/memory.ts'
 import { newRun, type RunState } from './detect/tool-loop.ts'
@@ -33,10 +35,12 @@ export interface Gauges {
   readonly incarnation: number
   readonly memory: GaugeState
   readonly files: GaugeState
+  /** What its model calls cost. */
+  readonly spent: Account
 }
 
 export function newGauges(incarnation: number): Gauges {
-  return { incarnation, memory: newGauge, files: newGauge }
+  return { incarnation, memory: newGauge, files: newGauge, spent: newAccount('replica', 0) }
 }
 
 /** The fact of a run that an observation brings, or null. Before the call it ends is forgotten. */

@@ -2,6 +2,7 @@ import type { ErrorInfo } from '../model/errors.ts'
 import type { Json } from '../model/json.ts'
 import type { CallKind, ModelFailure, ResultPrint } from '../model/observation.ts'
 import type { CheckResult } from '../model/probe.ts'
+import type { Allowance } from '../model/spent.ts'
 import type { JournalStep, PreviousAttempt, RepeatWord } from '../model/task.ts'
 
 /** Version of the frames. A host that speaks another is refused at `hello` with both numbers. */
@@ -123,6 +124,8 @@ export type SupervisorFrame =
       readonly input: Json
       readonly deadlineMs: number | null
       readonly previous: PreviousAttempt | null
+      /** What it may still spend on model calls: when that is used up, nothing more may begin. Absent: no limit. */
+      readonly left?: Allowance
     }
   /** The start or end of a journaled call is durable (`accepted`), or the attempt is over (not accepted). */
   | {

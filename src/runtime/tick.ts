@@ -11,6 +11,7 @@ import { onRunFact } from '../policy/misbehave.ts'
 import { foldAttempt, foldReplica } from '../policy/observe.ts'
 import { onCancel, onPoolCommand, onReplicaCommand, type PoolCommand, type ReplicaCommand } from '../policy/operator.ts'
 import type { Decision, Outcome } from '../policy/outcome.ts'
+import { onUse } from '../policy/overspend.ts'
 import { onAttempt, onReplica } from '../policy/react.ts'
 import { onlyItself } from '../policy/recycle.ts'
 import { resetsAfterSilence } from '../policy/reset.ts'
@@ -18,6 +19,7 @@ import { overdue, shutDown } from '../policy/shutdown.ts'
 import { decideSize } from '../policy/size.ts'
 import type { Clock } from '../port/clock.ts'
 import type { Store } from '../port/store.ts'
+import { Budgets } from './budgets.ts'
 import { Dependencies } from './dependencies.ts'
 import { againMs, Dispatcher } from './dispatching.ts'
 import type { TickInbox } from './inbox.ts'
@@ -33,8 +35,8 @@ const overduePerReap = 1_000
 /** Decisions about one replica in one tick: each changes its row, so a handful is the longest honest chain. */
 const decisionsPerReplica = 32
 
-/** What an attempt's news may call for: its own outcome, a loop or a full context, a replica that has lost its connections. */
-const judges = [onAttempt, onRunFact, onlyItself] as const
+/** What an attempt's news may call for: its own outcome, a loop or a full context, a budget, a replica that has lost its connections. */
+const judges = [onAttempt, onRunFact, onUse, onlyItself] as const
 
 export interface TickParts {
   readonly tables: Tables
@@ -62,6 +64,7 @@ export class Tick {
   private readonly writer: Writer
   readonly dependencies: Dependencies
   private readonly dispatcher: Dispatcher
+  private readonly budgets: Budgets
   private reapAtMs: number
   lastSweepMs: number
 
@@ -70,6 +73,7 @@ export class Tick {
     this.writer = new Writer({ ...parts, onStale: (taskId) => parts.tables.endAttempt(taskId) })
     this.dispatcher = new Dispatcher(parts)
     this.dependencies = new Dependencies(parts.tables, (outcome) => this.take(outcome))
+    this.budgets = new Budgets(parts.tables, (outcome) => this.take(outcome))
     this.lastSweepMs = parts.clock.nowMs()
     this.reapAtMs = this.lastSweepMs
   }
@@ -288,6 +292,7 @@ export class Tick {
     const { tables } = this.parts
     const lagMs = this.lagMs(nowMs)
     this.dependencies.decide(nowMs, lagMs)
+    this.budgets.decide(nowMs)
     for (const row of tables.replicas.values()) {
       if ((tables.wakesMs.get(row.name) ?? Number.NEGATIVE_INFINITY) <= nowMs) this.decideOne(row.name, nowMs, lagMs)
     }
@@ -344,7 +349,7 @@ export class Tick {
 
   private wakeAtMs(): number {
     const { tables } = this.parts
-    let wakeAtMs = Math.min(this.reapAtMs, this.dispatcher.wakeAtMs, this.dependencies.wakeAtMs)
+    let wakeAtMs = Math.min(this.reapAtMs, this.dispatcher.wakeAtMs, this.dependencies.wakeAtMs, this.budgets.wakeAtMs)
     for (const atMs of tables.wakesMs.values()) if (atMs < wakeAtMs) wakeAtMs = atMs
     return this.storeFailingSinceMs === null ? wakeAtMs : this.lastSweepMs + againMs
   }

@@ -96,8 +96,11 @@ export class Writer {
   }
 }
 
-type AttemptChange = Extract<Change, { readonly kind: 'end_attempt' | 'revoke' | 'step_started' | 'step_done' }>
+type AttemptChange = Extract<
+  Change,
+  { readonly kind: 'end_attempt' | 'revoke' | 'spend' | 'step_started' | 'step_done' }
+>
 
 function isOfAttempt(change: Change): change is AttemptChange {
-  return ['end_attempt', 'revoke', 'step_started', 'step_done'].includes(change.kind)
+  return ['end_attempt', 'revoke', 'spend', 'step_started', 'step_done'].includes(change.kind)
 }

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { PoolRecord, ReplicaRecord } from '../../src/model/change.ts'
+import { nothingSpent } from '../../src/model/spent.ts'
 import type { Store } from '../../src/port/store.ts'
 import {
   decide,
@@ -64,6 +65,7 @@ export function storeLedger(store: () => Store): void {
           fence: a.fence + 2,
           attempt: 1,
           sinceMs: startMs,
+          spent: nothingSpent,
           inDoubt: null,
         },
         {
@@ -74,6 +76,7 @@ export function storeLedger(store: () => Store): void {
           fence: b.fence + 3,
           attempt: 1,
           sinceMs: startMs,
+          spent: nothingSpent,
           inDoubt: null,
         },
       ])

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { nothingSpent } from '../../src/model/spent.ts'
 import type { Store } from '../../src/port/store.ts'
 import {
   claimedIds,
@@ -43,6 +44,7 @@ export function storeQueue(store: () => Store): void {
         output: null,
         error: null,
         reason: null,
+        spent: nothingSpent,
         steps: [],
       })
       expect(await store().task('b')).toMatchObject({ priority: -7 })
@@ -119,6 +121,7 @@ export function storeQueue(store: () => Store): void {
         priority: 3,
         deadlineMs: startMs + 9,
         needs: ['db'],
+        spent: nothingSpent,
         journal: [],
         previous: null,
       })

@@ -7,6 +7,7 @@ import { storeModel } from './store-model.ts'
 import { storeOutbox } from './store-outbox.ts'
 import { storePeople } from './store-people.ts'
 import { storeQueue } from './store-queue.ts'
+import { storeSpent } from './store-spent.ts'
 
 /** Every promise of `Store`, for every implementation. `create` gives an empty store, not yet taken over. */
 export function storeContract(name: string, create: () => Promise<StoreHarness>): void {
@@ -25,6 +26,7 @@ export function storeContract(name: string, create: () => Promise<StoreHarness>)
     storeDecisions(store)
     storeLedger(store)
     storePeople(store)
+    storeSpent(store)
     storeOutbox(() => harness)
     storeModel(() => harness)
   })

@@ -91,6 +91,35 @@ test('model calls and user turns; the text of an answer stays in its process', a
   expect(agent.frames.slice(-2).map(({ type }) => type)).toEqual(['user_turn', 'done'])
 })
 
+describe('a budget', () => {
+  const over = 'PRUNELLA_BUDGET_EXCEEDED'
+  test.each([
+    { left: { tokens: 30, calls: 9 }, told: 2, found: [{ tokens: 30, calls: 9 }, { tokens: 6, calls: 7 }, '1', '1'] },
+    { left: { tokens: 24 }, told: 2, found: [{ tokens: 24 }, { tokens: 0 }, over, over] },
+    { left: { usd: 0.4 }, told: 2, found: [{ usd: 0.4 }, over, { usd: expect.closeTo(-0.6) }, over, over] },
+    { left: { calls: 0 }, told: 2, found: [{ calls: 0 }, over, over, { calls: -2 }, over, over] },
+    { left: undefined, told: 2, found: [{}, {}, '1', '1'] },
+  ])('of $left', async ({ left, told, found }) => {
+    const agent = await start('actor.ts')
+    const call = { promptTokens: 10, completionTokens: 2, usd: 0.5 }
+    agent.task('t1', { do: 'spends', calls: [call, call] }, left === undefined ? {} : { left })
+    const { output } = await agent.frame('done')
+    const wait = found.at(-1) === '1' ? 'undefined' : over
+    expect(output).toEqual([...found, wait])
+    // A call that went over was made: it is told all the same.
+    expect(agent.of('model_called')).toHaveLength(told)
+    expect(agent.of('call_started')).toHaveLength(wait === over ? 0 : 3)
+  })
+
+  test('is not spent by calls that failed', async () => {
+    const agent = await start('actor.ts')
+    const failed = { failure: 'overloaded' }
+    agent.task('t1', { do: 'spends', calls: [failed, failed, { promptTokens: 1 }] }, { left: { calls: 1, tokens: 5 } })
+    const { output } = await agent.frame('done')
+    expect(output).toEqual([{ calls: 1, tokens: 5 }, { calls: 0, tokens: 4 }, over, over, over])
+  })
+})
+
 test('nudges are read once, the newest are kept, and those for others are dropped', async () => {
   const agent = await start('actor.ts', 2)
   agent.task('t1', { do: 'listens' })

@@ -217,6 +217,20 @@ describe.skipIf(!hasPython)(
       expect(agent.of('user_turn')).toHaveLength(1)
     })
 
+    test('a budget is counted, and refused when it is used up', async () => {
+      const agent = await actor({})
+      const over = 'PRUNELLA_BUDGET_EXCEEDED'
+      const call = { prompt_tokens: 10, completion_tokens: 2 }
+      const calls = [{ failure: 'overloaded' }, call, call]
+      agent.task('t1', { do: 'spends', calls }, { left: { tokens: 12, calls: 9 } })
+      expect((await agent.frame('done')).output).toEqual([
+        ...[{ tokens: 12, calls: 9 }, over],
+        ...[{ tokens: -12, calls: 7 }, over, over, over],
+      ])
+      expect(agent.of('model_called')).toHaveLength(3)
+      expect(agent.of('call_started')).toEqual([])
+    })
+
     test('nudges are read once, and the newest are kept', async () => {
       const agent = await actor({ concurrency: 2 })
       agent.task('t1', { do: 'listens' })

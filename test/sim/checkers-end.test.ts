@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { nothingSpent } from '../../src/model/spent.ts'
 import type { TaskView } from '../../src/model/task.ts'
 import { check } from './checked.ts'
 
@@ -7,7 +8,7 @@ const first = { replica: 'pool/0', incarnation: 1 } as const
 const view: TaskView = {
   ...{ id: taskId, pool: 'pool', status: 'done', input: null, priority: 0, idempotencyKey: null, needs: [] },
   ...{ submittedMs: 0, notBeforeMs: null, deadlineMs: null, finishedMs: null, fence: 1, lease: null, attempts: [] },
-  ...{ countedAttempts: 0, output: null, error: null, reason: null, steps: [] },
+  ...{ countedAttempts: 0, spent: nothingSpent, output: null, error: null, reason: null, steps: [] },
 }
 const crashed = { attempt: 2, startedMs: 0, endedMs: 0, outcome: 'crashed', counted: true, ...first } as const
 

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Change, DependencyRecord } from '../../src/model/change.ts'
+import { nothingSpent } from '../../src/model/spent.ts'
 import type { Lease } from '../../src/model/task.ts'
 import { createCheckers } from './checkers.ts'
 import { SimClock } from './clock.ts'
@@ -22,7 +23,7 @@ function at(nowMs: number, changes: readonly Change[], leases: readonly Lease[] 
 function lease(id = taskId, fence = 1): Lease {
   return {
     ...{ taskId: id, pool: 'pool', ...first, fence, attempt: 1, countedAttempts: 0, lostReplicas: [], input: null },
-    ...{ priority: 0, deadlineMs: null, needs: [], journal: [], previous: null },
+    ...{ priority: 0, deadlineMs: null, needs: [], spent: nothingSpent, journal: [], previous: null },
   }
 }
 

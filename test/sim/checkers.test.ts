@@ -3,6 +3,7 @@ import type { Change, Claim, ReplicaRecord } from '../../src/model/change.ts'
 import type { Incident } from '../../src/model/incident.ts'
 import type { Notification, NotificationChange } from '../../src/model/notification.ts'
 import type { Observation } from '../../src/model/observation.ts'
+import { nothingSpent } from '../../src/model/spent.ts'
 import type { Lease } from '../../src/model/task.ts'
 import { check } from './checked.ts'
 import type { ProcessName, TraceEvent } from './trace.ts'
@@ -33,7 +34,7 @@ function lease(fence: number, holder = first): TraceEvent {
 function leaseOf(fence: number, { replica, incarnation }: ProcessName): Lease {
   return {
     ...{ taskId, pool: 'pool', replica, incarnation, fence, attempt: 1, countedAttempts: 0, lostReplicas: [] },
-    ...{ input: null, priority: 0, deadlineMs: null, needs: [], journal: [], previous: null },
+    ...{ input: null, priority: 0, deadlineMs: null, needs: [], spent: nothingSpent, journal: [], previous: null },
   }
 }
 

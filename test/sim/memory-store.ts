@@ -88,8 +88,16 @@ class Memory {
       if (row.lease === null) throw new Error(`No lease on ${row.id}`)
       table.set(row)
       const step = inDoubt(entry)[0]
-      const { id: taskId, pool, fence, attempt, lease } = row
-      return { taskId, pool, fence, attempt, ...lease, inDoubt: step ? { name: step.name, key: step.key } : null }
+      const { id: taskId, pool, fence, attempt, spent, lease } = row
+      return {
+        taskId,
+        pool,
+        fence,
+        attempt,
+        spent,
+        ...lease,
+        inDoubt: step ? { name: step.name, key: step.key } : null,
+      }
     })
     this.#settle()
     const open = [...incidents.values()].filter(({ status }) => status !== 'closed')

@@ -170,9 +170,9 @@ function position(queue: readonly Entry[], { priority, seq }: TaskRow): number {
 }
 
 function leaseOf({ row, task, input, steps }: Entry): Lease {
-  const { pool, fence, attempt, countedAttempts, lostReplicas, priority, deadlineMs, previous, lease } = row
+  const { pool, fence, attempt, countedAttempts, lostReplicas, priority, deadlineMs, spent, previous, lease } = row
   if (lease === null) throw new Error(`No lease on ${row.id}`)
   const { replica, incarnation } = lease
   const held = { taskId: row.id, pool, replica, incarnation, fence, attempt, countedAttempts, lostReplicas }
-  return { ...held, input, priority, deadlineMs, needs: task.needs, journal: [...steps.values()], previous }
+  return { ...held, input, priority, deadlineMs, needs: task.needs, spent, journal: [...steps.values()], previous }
 }

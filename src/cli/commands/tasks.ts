@@ -47,6 +47,8 @@ function endOf({ error, reason }: WireTask): string {
 function showTask(task: WireTask, io: Io): void {
   io.out(plain(`${task.id} of pool ${task.pool} is ${task.status}, submitted ${time(task.submittedAt)}`))
   if (endOf(task) !== '-') io.out(plain(`Why: ${endOf(task)}`))
+  const { tokens, usd, calls } = task.spent
+  if (calls > 0) io.out(`Spent: ${tokens} tokens, ${usd.toFixed(2)} USD, ${calls} model calls`)
   io.out(`Input: ${toJson(task.input)}`)
   if (task.output !== undefined) io.out(`Output: ${toJson(task.output)}`)
   if (task.attempts.length > 0) {

@@ -98,7 +98,7 @@ export function taskRoutes(): readonly Route[] {
       method: 'POST',
       path: '/api/v1/tasks/:id/resolve',
       role: 'operate',
-      summary: 'Answer the step that a held task waits for.',
+      summary: 'Answer the step that a held task waits for, or let it go on; its budget then begins anew.',
       body: answers,
       run: resolve,
     }),

@@ -3,7 +3,7 @@ import { limits } from '../../model/limits.ts'
 import type { Observation } from '../../model/observation.ts'
 import type { PoolSpec } from '../../model/pool.ts'
 import type { Redact } from '../../model/redact.ts'
-import type { JournalStep, Lease } from '../../model/task.ts'
+import type { JournalStep } from '../../model/task.ts'
 import type { Inbox } from '../../port/inbox.ts'
 import type { HostEffect } from '../../port/process-host.ts'
 import { protocolVersion } from '../../protocol/frames.ts'
@@ -24,6 +24,7 @@ export interface ReplicaOptions {
   readonly hooks: ReplicaHooks
 }
 
+type Dispatch = Extract<HostEffect, { readonly kind: 'dispatch' }>
 type Compact = Extract<HostEffect, { readonly kind: 'compact' }>
 
 /** Journal steps are sent in parts well below a frame. One step's result is at most half a frame. */
@@ -72,7 +73,7 @@ export class FramedReplica implements Replica {
       case 'terminate':
         return this.#child.terminate(effect.graceMs)
       case 'dispatch':
-        return this.#dispatch(effect.lease, effect.leaseMs)
+        return this.#dispatch(effect)
       case 'lease':
         this.#leaseUntilMs = this.#options.machine.clock.nowMs() + effect.leaseMs
         return this.#channel?.send({ type: 'lease', leaseMs: effect.leaseMs })
@@ -158,15 +159,16 @@ export class FramedReplica implements Replica {
     })
   }
 
-  #dispatch(lease: Lease, leaseMs: number): void {
+  #dispatch({ lease, leaseMs, left }: Dispatch): void {
     if (this.#channel === null) return
     this.#leaseUntilMs = this.#options.machine.clock.nowMs() + leaseMs
     this.#channel.dispatched(lease.taskId, lease.fence)
     const attempt = { leaseMs, task: lease.taskId, fence: lease.fence }
     for (const steps of journalParts(lease.journal)) this.#channel.send({ type: 'journal', ...attempt, steps })
     const { attempt: number, input, deadlineMs, previous } = lease
+    const more = left === undefined ? {} : { left }
     try {
-      this.#channel.send({ type: 'task', ...attempt, attempt: number, input, deadlineMs, previous })
+      this.#channel.send({ type: 'task', ...attempt, attempt: number, input, deadlineMs, previous, ...more })
     } catch (error) {
       const { taskId, fence } = lease
       this.#observe({ ...this.#now(), taskId, fence, kind: 'failed', error: toErrorInfo(error) })

@@ -8,9 +8,19 @@ import { assertNever } from '../../model/assert.ts'
 import type { Change, NextState } from '../../model/change.ts'
 import type { TaskId } from '../../model/ids.ts'
 import { limits } from '../../model/limits.ts'
+import { nothingSpent } from '../../model/spent.ts'
 import type { JournalStep } from '../../model/task.ts'
 import type { ResolveAnswer } from '../../port/store.ts'
-import { attemptEnded, ownsLease, type Refusal, refunded, revoked, type TaskRow, waitingEnded } from './task-row.ts'
+import {
+  attemptEnded,
+  ownsLease,
+  type Refusal,
+  refunded,
+  revoked,
+  spending,
+  type TaskRow,
+  waitingEnded,
+} from './task-row.ts'
 
 /** What a decision reads. */
 export interface Rows {
@@ -62,6 +72,8 @@ class Draft {
         return this.#move(change.taskId, (row) => revoked(row, change.fence))
       case 'end_attempt':
         return this.#move(change.taskId, (row) => attemptEnded(row, change))
+      case 'spend':
+        return this.#move(change.taskId, (row) => spending(row, change))
       case 'finish_waiting':
         return this.#move(change.taskId, (row) => waitingEnded(row, change.next, change.atMs))
       case 'step_started':
@@ -156,7 +168,7 @@ export interface Resolution {
   readonly drop: readonly JournalStep[]
 }
 
-/** A person's answer about a held task. `inDoubt`: its steps that started and have no result, oldest first. */
+/** A person's answer about a held task: whatever it was held for, its budget begins anew. `inDoubt`: its steps that started and have no result, oldest first. */
 export function resolution(
   row: TaskRow,
   inDoubt: readonly JournalStep[],
@@ -165,7 +177,7 @@ export function resolution(
 ): Resolution | 'not_held' {
   if (row.status !== 'held') return 'not_held'
   const go = (next: NextState) => waitingEnded(row, next, nowMs) as TaskRow
-  const queued = go({ status: 'queued', notBeforeMs: null, avoid: null })
+  const queued = { ...go({ status: 'queued', notBeforeMs: null, avoid: null }), spent: nothingSpent }
   switch (answer.kind) {
     case 'result': {
       const step = inDoubt[0]

@@ -10,6 +10,7 @@ import type { ErrorInfo } from '../../model/errors.ts'
 import type { PoolName, ReplicaName, TaskId } from '../../model/ids.ts'
 import type { Json } from '../../model/json.ts'
 import { limits } from '../../model/limits.ts'
+import { nothingSpent, type Spent } from '../../model/spent.ts'
 import type { AttemptRecord, NewTask, PreviousAttempt, TaskStatus } from '../../model/task.ts'
 
 /** A task without its input: what decisions read and write. Rows are replaced, never changed. */
@@ -38,6 +39,7 @@ export interface TaskRow {
   readonly previous: PreviousAttempt | null
   readonly error: ErrorInfo | null
   readonly reason: string | null
+  readonly spent: Spent
   /** Steps in its journal. */
   readonly steps: number
   /** Set by `done` only. A store that keeps outputs elsewhere may leave it out of what it loads. */
@@ -90,6 +92,7 @@ export function newRow(task: NewTask, seq: number): TaskRow {
     previous: null,
     error: null,
     reason: null,
+    spent: nothingSpent,
     steps: 0,
     output: null,
   }
@@ -133,10 +136,19 @@ export function attemptEnded(row: TaskRow, change: EndAttempt): TaskRow | Refusa
       countedAttempts: row.countedAttempts + (change.counted ? 1 : 0),
       lostReplicas: change.lostReplica === null ? row.lostReplicas : [...row.lostReplicas, change.lostReplica],
       previous: change.previous,
+      spent: change.spent ?? row.spent,
     },
     change.next,
     change.atMs,
   )
+}
+
+/** What it has spent by now. */
+export function spending(
+  row: TaskRow,
+  { fence, spent }: Extract<Change, { readonly kind: 'spend' }>,
+): TaskRow | Refusal {
+  return ownsLease(row, fence) ? { ...row, spent } : 'stale'
 }
 
 /** A task that nobody holds goes elsewhere: cancelled, overdue, held, let go. */
@@ -163,6 +175,7 @@ export function sentAgain(row: TaskRow, nowMs: number): TaskRow | 'not_final' {
     countedAttempts: 0,
     lostReplicas: [],
     previous: null,
+    spent: nothingSpent,
     steps: 0,
     // A deadline in the past would fail it again at once, whatever the person wanted.
     deadlineMs: row.deadlineMs !== null && row.deadlineMs <= nowMs ? null : row.deadlineMs,
@@ -211,7 +224,7 @@ function moved(row: TaskRow, next: NextState, atMs: number): TaskRow {
 /** What a reader sees of the row itself. */
 export function viewed(row: TaskRow) {
   const { id, pool, status, priority, submittedMs, notBeforeMs, deadlineMs, finishedMs, fence } = row
-  const { lease, attempts, countedAttempts, error, reason } = row
+  const { lease, attempts, countedAttempts, spent, error, reason } = row
   const times = { submittedMs, notBeforeMs, deadlineMs, finishedMs }
-  return { id, pool, status, priority, ...times, fence, lease, attempts, countedAttempts, error, reason }
+  return { id, pool, status, priority, ...times, fence, lease, attempts, countedAttempts, spent, error, reason }
 }

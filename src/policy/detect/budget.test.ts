@@ -18,7 +18,7 @@ describe('before each call', () => {
     { name: 'below the limit', tokens: 999, level: 'nudge' },
     { name: 'at the limit no call starts', tokens: 1_000, level: 'act' },
   ])('$name', ({ tokens, level }) => {
-    const account = spend(newAccount('task', 0), { tokens, usd: 0 }, 0)
+    const account = spend(newAccount('task', 0), { tokens, usd: 0, calls: 1 }, 0)
     expect(checkBudget([account], limited('task', 'tokens', 1_000), 0)?.level ?? null).toBe(level)
   })
 
@@ -27,17 +27,21 @@ describe('before each call', () => {
       (['tokens', 'usd', 'calls', 'timeMs'] as const).map((unit) => ({ scope, unit })),
     ),
   )('$unit of a $scope are limited', ({ scope, unit }) => {
-    const account = spend(spend(newAccount(scope, 0), { tokens: 1, usd: 1 }, 1), { tokens: 1, usd: 1 }, 2)
+    const account = spend(
+      spend(newAccount(scope, 0), { tokens: 1, usd: 1, calls: 1 }, 1),
+      { tokens: 1, usd: 1, calls: 1 },
+      2,
+    )
     const spec = limited(scope, unit, 2)
     expect(checkBudget([account], spec, 2)).toMatchObject({ level: 'act', fault: 'budget_exceeded', scope, unit })
     expect(checkBudget([account], limited(scope, unit, 3), 2)?.level ?? null).toBeNull()
   })
 
   test('a call that is known to go over does not start', () => {
-    const account = spend(newAccount('task', 0), { tokens: 500, usd: 0 }, 0)
+    const account = spend(newAccount('task', 0), { tokens: 500, usd: 0, calls: 1 }, 0)
     const spec = limited('task', 'tokens', 1_000)
-    expect(checkBudget([account], spec, 0, { tokens: 500, usd: 0 })).toBeNull()
-    expect(checkBudget([account], spec, 0, { tokens: 501, usd: 0 })).toMatchObject({
+    expect(checkBudget([account], spec, 0, { tokens: 500, usd: 0, calls: 1 })).toBeNull()
+    expect(checkBudget([account], spec, 0, { tokens: 501, usd: 0, calls: 1 })).toMatchObject({
       level: 'act',
       evidence: ['500 tokens of 1000 tokens spent by this task', 'the next call needs 501 tokens more'],
     })
@@ -48,7 +52,7 @@ describe('before each call', () => {
   })
 
   test('the loudest account speaks', () => {
-    const spent = { tokens: 850, usd: 0 }
+    const spent = { tokens: 850, usd: 0, calls: 1 }
     const accounts = [spend(newAccount('task', 0), spent, 0), spend(newAccount('day', 0), spent, 0)]
     const spec = limited('day', 'tokens', 850)
     expect(
@@ -68,7 +72,7 @@ describe('before each call', () => {
     let account = newAccount('task', 0)
     let calls = 0
     while (checkBudget([account], spec, calls)?.level !== 'act') {
-      account = spend(account, { tokens: 3_000, usd: 0 }, calls++)
+      account = spend(account, { tokens: 3_000, usd: 0, calls: 1 }, calls++)
     }
     expect(account.tokens).toBeLessThan(10_000 + 3_000)
   })
@@ -81,11 +85,11 @@ describe('before each call', () => {
     { scope: 'task', atMs: 900 * hourMs, tokens: 5 },
     { scope: 'replica', atMs: 900 * hourMs, tokens: 5 },
   ])('at $atMs ms the account of a $scope holds $tokens', ({ scope, atMs, tokens }) => {
-    expect(rolledAccount(spend(newAccount(scope, 0), { tokens: 5, usd: 0 }, 0), atMs).tokens).toBe(tokens)
+    expect(rolledAccount(spend(newAccount(scope, 0), { tokens: 5, usd: 0, calls: 1 }, 0), atMs).tokens).toBe(tokens)
   })
 
   test('without limits, and disabled, nothing is said', () => {
-    const account = spend(newAccount('task', 0), { tokens: 1e9, usd: 1e6 }, 0)
+    const account = spend(newAccount('task', 0), { tokens: 1e9, usd: 1e6, calls: 1 }, 0)
     expect(checkBudget([account], defaultBudget, 0)).toBeNull()
     expect(checkBudget([account], { ...limited('task', 'tokens', 1), enabled: false }, 0)).toBeNull()
   })

@@ -1,18 +1,16 @@
-import type { BudgetScope, BudgetSpec, BudgetUnit, BudgetVerdict, VerdictLevel } from '../../model/detect.ts'
+import type { PoolAccounts } from '../../model/change.ts'
+import type { BudgetScope, BudgetSpec, BudgetUnit, BudgetVerdict } from '../../model/detect.ts'
+import type { BurnState } from '../../model/rows.ts'
+import { type Account, type Cost, plus } from '../../model/spent.ts'
 import { isLouder, levelOf } from './level.ts'
-
-/** What one task, one incarnation of a replica, one pool in an hour, one pool in a day (UTC) has spent. */
-export interface Account {
-  readonly scope: BudgetScope
-  readonly tokens: number
-  readonly usd: number
-  readonly calls: number
-  /** Start of what is counted, clock ms. */
-  readonly sinceMs: number
-}
 
 export function newAccount(scope: BudgetScope, nowMs: number): Account {
   return { scope, tokens: 0, usd: 0, calls: 0, sinceMs: periodStartMs(scope, nowMs) }
+}
+
+/** What a pool spends in its hour and in its day. */
+export function newAccounts(nowMs: number): PoolAccounts {
+  return { hour: newAccount('pool', nowMs), day: newAccount('day', nowMs) }
 }
 
 const periodsMs: Readonly<Record<BudgetScope, number | null>> = {
@@ -27,21 +25,20 @@ function periodStartMs(scope: BudgetScope, nowMs: number): number {
   return periodMs === null ? nowMs : nowMs - (nowMs % periodMs)
 }
 
+/** When the account begins anew, clock ms; Infinity for those that never do. */
+export function periodEndMs({ scope, sinceMs }: Account): number {
+  return sinceMs + (periodsMs[scope] ?? Number.POSITIVE_INFINITY)
+}
+
 /** The account as it stands now: a new hour, a new day starts from nothing. */
 export function rolledAccount(account: Account, nowMs: number): Account {
   const startMs = periodStartMs(account.scope, nowMs)
   return periodsMs[account.scope] === null || startMs <= account.sinceMs ? account : newAccount(account.scope, nowMs)
 }
 
-export interface Spending {
-  readonly tokens: number
-  readonly usd: number
-}
-
 /** Books one model call that has ended. */
-export function spend(account: Account, { tokens, usd }: Spending, nowMs: number): Account {
-  const now = rolledAccount(account, nowMs)
-  return { ...now, tokens: now.tokens + tokens, usd: now.usd + usd, calls: now.calls + 1 }
+export function spend(account: Account, cost: Cost, nowMs: number): Account {
+  return plus(rolledAccount(account, nowMs), cost)
 }
 
 const units: readonly BudgetUnit[] = ['tokens', 'usd', 'calls', 'timeMs']
@@ -57,7 +54,7 @@ export function checkBudget(
   accounts: readonly Account[],
   spec: BudgetSpec,
   nowMs: number,
-  next: Spending = { tokens: 0, usd: 0 },
+  next: Cost = { tokens: 0, usd: 0, calls: 0 },
 ): BudgetVerdict | null {
   if (!spec.enabled) return null
   let loudest: BudgetVerdict | null = null
@@ -76,18 +73,26 @@ function checkUnit(
   unit: BudgetUnit,
   { limits, share }: BudgetSpec,
   nowMs: number,
-  next: Spending,
+  next: Cost,
 ): BudgetVerdict | null {
-  const limit = limits[account.scope][unit]
+  const { scope } = account
+  const limit = limits[scope][unit]
   if (limit === null) return null
   const spent = unit === 'timeMs' ? nowMs - account.sinceMs : account[unit]
   const wanted = unit === 'tokens' || unit === 'usd' ? next[unit] : 0
   const isOver = spent + wanted > limit
   const level = isOver ? 'act' : levelOf(limit === 0 ? 1 : spent / limit, share)
   if (level === null) return null
-  const words = `${shown(spent, unit)} of ${shown(limit, unit)} spent by this ${account.scope}`
+  const words = `${shown(spent, unit)} of ${shown(limit, unit)} spent by this ${scopeWords[scope]}`
   const evidence = isOver && spent < limit ? [words, `the next call needs ${shown(wanted, unit)} more`] : [words]
-  return { fault: 'budget_exceeded', level, form: 'spent', scope: account.scope, unit, evidence }
+  return { fault: 'budget_exceeded', level, form: 'spent', scope, unit, evidence }
+}
+
+const scopeWords: Readonly<Record<BudgetScope, string>> = {
+  task: 'task',
+  replica: 'process',
+  pool: 'pool in this hour',
+  day: 'pool on this day (UTC)',
 }
 
 function shown(value: number, unit: BudgetUnit): string {
@@ -100,15 +105,6 @@ function shown(value: number, unit: BudgetUnit): string {
     case 'calls':
       return `${value} ${unit}`
   }
-}
-
-/** Tokens of one account by period. */
-export interface BurnState {
-  readonly periodStartMs: number
-  readonly periodTokens: number
-  /** Periods with calls, newest last; at most `burnKept`. */
-  readonly history: readonly number[]
-  readonly said: VerdictLevel | null
 }
 
 /** An hour of minutes: yesterday's habits are no measure for today's task. */

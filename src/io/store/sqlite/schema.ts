@@ -98,6 +98,8 @@ export const migrations: readonly (readonly string[])[] = [
     'CREATE TABLE told (incident TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID',
   ],
   ['CREATE TABLE dependency (name TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID'],
+  // JSON of `Spent`; NULL for nothing, as most tasks have it.
+  ['ALTER TABLE task ADD COLUMN spent TEXT'],
 ]
 
 export function userVersion(db: DatabaseSync): number {

@@ -1,15 +1,16 @@
 /** How a task stands in its row: the one place that knows the order of the columns. */
 import type { SQLInputValue, SQLOutputValue } from 'node:sqlite'
 import type { ReplicaName } from '../../../model/ids.ts'
+import { nothingSpent, type Spent } from '../../../model/spent.ts'
 import type { NewTask, TaskStatus } from '../../../model/task.ts'
 import type { TaskRow } from '../task-row.ts'
 
 /** What `rowFrom` reads, in order. */
 export const rowColumns = `seq, id, pool, status, priority, submitted_ms, not_before_ms, deadline_ms, finished_ms, fence,
   attempt, counted, lost, avoid_replica, avoid_until_ms, replica, incarnation, since_ms, attempts, previous, error,
-  reason, steps`
+  reason, steps, spent`
 /** How many there are: what a query selects after them starts here. */
-export const rowWidth = 23
+export const rowWidth = 24
 
 /** Row values as `setReturnArrays` gives them. */
 export type Values = readonly SQLOutputValue[]
@@ -38,6 +39,7 @@ export function rowFrom(values: Values): TaskRow {
     error: parsed(values[20]),
     reason: values[21] as string | null,
     steps: values[22] as number,
+    spent: parsed(values[23]) ?? nothingSpent,
     output: null,
   }
 }
@@ -64,7 +66,7 @@ export function insertValues(task: NewTask, status: TaskStatus): SQLInputValue[]
 /** Output is set once, by `done`, and no transition leads out of `done`. */
 export const updateTask = `UPDATE task SET status = ?, not_before_ms = ?, deadline_ms = ?, finished_ms = ?, fence = ?,
   attempt = ?, counted = ?, suspect = ?, lost = ?, avoid_replica = ?, avoid_until_ms = ?, replica = ?, incarnation = ?,
-  since_ms = ?, attempts = ?, previous = ?, error = ?, reason = ?, steps = ?, output = coalesce(?, output)
+  since_ms = ?, attempts = ?, previous = ?, error = ?, reason = ?, steps = ?, spent = ?, output = coalesce(?, output)
   WHERE seq = ?`
 
 export function updateValues(before: TaskRow, row: TaskRow): SQLInputValue[] {
@@ -88,6 +90,7 @@ export function updateValues(before: TaskRow, row: TaskRow): SQLInputValue[] {
     row.error === null ? null : JSON.stringify(row.error),
     row.reason,
     row.steps,
+    isNothing(row.spent) ? null : JSON.stringify(row.spent),
     row.status === 'done' && before.status !== 'done' ? JSON.stringify(row.output) : null,
     row.seq,
   ]
@@ -101,6 +104,10 @@ export function withText(value: object, members: Readonly<Record<string, string>
 
 function parsed<T>(value: SQLOutputValue | undefined): T | null {
   return typeof value === 'string' ? (JSON.parse(value) as T) : null
+}
+
+function isNothing({ tokens, usd, calls, timeMs }: Spent): boolean {
+  return tokens + usd + calls + timeMs === 0
 }
 
 function textOf(list: readonly unknown[]): string | null {

@@ -175,13 +175,14 @@ export class Tasks implements Rows {
       const row = rowFrom(values)
       if (row.lease === null) throw new Error(`Task ${row.id} is ${row.status} without a lease`)
       this.#remember(row)
-      const { id: taskId, pool, fence, attempt } = row
+      const { id: taskId, pool, fence, attempt, spent } = row
       const inDoubt = row.steps === 0 ? null : (this.#journal.inDoubt(row.seq)[0] ?? null)
       return {
         taskId,
         pool,
         fence,
         attempt,
+        spent,
         ...row.lease,
         inDoubt: inDoubt && { name: inDoubt.name, key: inDoubt.key },
       }
@@ -244,7 +245,7 @@ function isBefore(a: Values, b: Values): boolean {
 }
 
 function leaseText(row: TaskRow, input: string, needs: string, journal: string): string {
-  const { pool, fence, attempt, countedAttempts, lostReplicas, priority, deadlineMs, previous } = row
+  const { pool, fence, attempt, countedAttempts, lostReplicas, priority, deadlineMs, spent, previous } = row
   const plain = {
     taskId: row.id,
     pool,
@@ -254,7 +255,7 @@ function leaseText(row: TaskRow, input: string, needs: string, journal: string):
     attempt,
   }
   return withText(
-    { ...plain, countedAttempts, lostReplicas, priority, deadlineMs, previous },
+    { ...plain, countedAttempts, lostReplicas, priority, deadlineMs, spent, previous },
     { input, needs, journal },
   )
 }
