@@ -7,6 +7,8 @@ const mark = (replica: number, taskId: string | null, kind: FailureMark['kind'] 
   kind,
   replica: `p/${replica}`,
   taskId,
+  suspects: taskId === null ? [] : [taskId],
+  awaited: [],
   dependency: null,
   counted: true,
   lost: true,

@@ -207,10 +207,16 @@ export function answeredWhileOpen(row: DependencyRow, ok: boolean, nowMs: number
   }
 }
 
-/** A suspect is asked soon: its check is the second witness. What fails from now on may be its doing. */
+/**
+ * A suspect is asked soon: its check is the second witness. What fails from now
+ * on may be its doing. One that was down of late is asked as if it still were:
+ * its check may pass while calls fail, e.g. for their rate.
+ */
 export function askSoon(row: DependencyRow, nowMs: number): DependencyRow {
   const suspectMs = row.suspectMs ?? nowMs
-  const soonMs = row.last === null ? nowMs : Math.max(nowMs, row.last.atMs + suspectEveryMs)
+  const wasDown = row.openedMs.some((at) => nowMs - at < row.spec.breaker.flapMs)
+  const everyMs = wasDown ? probeEveryMs(row) : suspectEveryMs
+  const soonMs = row.last === null ? nowMs : Math.max(nowMs, row.last.atMs + everyMs)
   const nextAtMs = Math.min(row.check.nextAtMs, soonMs)
   return { ...row, suspectMs, check: { ...row.check, nextAtMs } }
 }

@@ -5,6 +5,7 @@ import type { PoolSpec } from '../model/pool.ts'
 import type { AttemptRow, DependencyRow, PoolRow, ReplicaRow } from '../model/rows.ts'
 import { refundAttempts } from './attempts.ts'
 import { chanceOf } from './backoff.ts'
+import { tableOf } from './breaker.ts'
 import { giveBack } from './dependency.ts'
 import { anyDependency } from './evidence.ts'
 import { type Dependencies, holdingDependency, holdReason, waitsFor } from './hold.ts'
@@ -46,7 +47,8 @@ export function onDown(view: PoolView, down: DependencyRow): Outcome {
     if (open.pool !== spec.name || open.replica === null || open.fault.culprit === 'dependency') continue
     if (!isOfIt(open.dependency, open.detectedMs)) continue
     const because = `${down.spec.name} is down for everybody`
-    const blamed = reattribute(open, { culprit: 'dependency', because }, nowMs)
+    const verdict = { culprit: 'dependency', confidence: 1, because, table: tableOf(down) } as const
+    const blamed = reattribute(open, verdict, nowMs)
     draft.setIncident(blamed)
     draft.change({ kind: 'incident', incident: blamed })
   }

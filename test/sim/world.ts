@@ -337,7 +337,10 @@ export class World {
   /** Submits, under keys, until everything is acknowledged: the supervisor may die, or the store fail, on the way. */
   private submitFirst(scripts: readonly TaskScript[]): void {
     const { door } = this
-    const tasks = scripts.map((script, at) => ({ input: toInput(script), idempotencyKey: `first-${at}` }))
+    const tasks = scripts.map(({ how, ...script }, at) => ({
+      ...{ input: toInput(script), idempotencyKey: `first-${at}` },
+      ...how,
+    }))
     if (door !== null) this.acknowledge(door, tasks)
     this.clock.after(againMs, () => {
       if (this.acknowledged.length < scripts.length) this.submitFirst(scripts)
