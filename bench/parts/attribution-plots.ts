@@ -66,7 +66,7 @@ function hurt(strike: (process: SimProcess) => void): (set: Setting) => Plot {
 /** A task of its own beside the background. */
 function oneTask(change: Partial<TaskScript>, plot: Plot = { replicas: [2, 6] }): (set: Setting) => Plot {
   return ({ atMs, struck }) => ({
-    task: { ...{ steps: [plainStep], failures: 0, poison: null, how: { delayMs: atMs } }, ...change },
+    task: { ...{ steps: [plainStep], failures: 0, poison: null, how: { delayMs: atMs, priority: 2 } }, ...change },
     deeds: [onMachine(atMs, struck)],
     ...plot,
   })
@@ -181,7 +181,12 @@ function oneCrash(set: Setting): Plot {
   const isPoison = random.chance(0.5)
   const afterMs = random.between(20, 400)
   const steps = [{ ...plainStep, ms: 3_000 }]
-  const task: TaskScript = { steps, failures: 0, poison: isPoison ? 'crash' : null, how: { delayMs: atMs } }
+  const task: TaskScript = {
+    steps,
+    failures: 0,
+    poison: isPoison ? 'crash' : null,
+    how: { delayMs: atMs, priority: 2 },
+  }
   const kill: Deed = {
     ...{ atMs, kind: 'do' },
     what(stage) {
@@ -276,7 +281,7 @@ export function background(
 ): readonly TaskScript[] {
   const meanMs = 5_000 / (places * random.pick([0.3, 0.6, 0.9, 1.2]))
   const tasks: TaskScript[] = []
-  for (let delayMs = 0; delayMs < forMs && tasks.length < 500; delayMs += random.waitMs(meanMs)) {
+  for (let delayMs = 0; delayMs < forMs && tasks.length < 400; delayMs += random.waitMs(meanMs)) {
     const steps = Array.from({ length: random.between(1, 4) }, (_, at): StepScript => {
       const use = uses !== null && random.chance(share) ? { ...drawUse(random), ...uses } : null
       return { ...plainStep, name: `step${at}`, ms: random.between(200, 4_000), uses: use }

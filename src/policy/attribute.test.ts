@@ -32,6 +32,21 @@ test.each([
     culprit: 'unknown',
   },
   {
+    name: 'beside others in hand on the first replica, alone on the second: task',
+    marks: [{ ...mark(0, 'b'), suspects: ['b', 'a'] }, mark(1, 'a')],
+    culprit: 'task',
+  },
+  {
+    name: 'two failures that one task in hand may explain do not accuse the replica',
+    marks: [{ ...mark(0, 'b'), suspects: ['b', 'a'] }, mark(0, 'a')],
+    culprit: 'unknown',
+  },
+  {
+    name: 'once that task is acquitted they do',
+    marks: [{ ...mark(0, 'b'), suspects: ['b'] }, mark(0, 'a')],
+    culprit: 'agent',
+  },
+  {
     name: 'a task that follows its replicas beats a replica with two tasks',
     marks: [mark(0, 'a'), mark(1, 'b'), mark(1, 'a')],
     culprit: 'task',

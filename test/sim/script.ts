@@ -44,7 +44,7 @@ export interface TaskScript {
   /** In every attempt. */
   readonly habit?: Habit
   /** How it is submitted, where it is one of a scenario's own. */
-  readonly how?: Pick<Submission, 'delayMs' | 'deadlineMs' | 'needs'>
+  readonly how?: Pick<Submission, 'delayMs' | 'needs' | 'priority'>
 }
 
 export function toInput(script: TaskScript): Json {
