@@ -16,7 +16,7 @@ export async function trySimulated(kind: KindName, seed: number): Promise<Trial>
   const { scenario, ownTask } = scenarioOf(kind, seed, ({ machine }) => watch.strike(machine.parts.clock.nowMs()))
   const result = await simulate({ seed, scenario, watch })
   if (result.violations.length > 0)
-    throw new Error(describeFailure(result, `npm run bench -- attribution --only simulated --seed ${seed} (${kind})`))
+    throw new Error(describeFailure(result, `npm run bench -- attribution --runs 1 --seed ${seed} (${kind})`))
   return trialOf(kind, seed, watch.courses.list, watch.isCharged(ownTask))
 }
 
