@@ -157,6 +157,10 @@ export interface FailureMark {
   readonly kind: Fault['kind']
   readonly replica: ReplicaName
   readonly taskId: TaskId | null
+  /** The tasks that may have caused it: all that ran in the process, until one completes after all. */
+  readonly suspects: readonly TaskId[]
+  /** Those of them that are still to be tried again, so that more will be known. */
+  readonly awaited: readonly TaskId[]
   /** The dependency that the evidence names, or null. */
   readonly dependency: string | null
   /** What it cost its task, to be given back when the culprit turns out to be another. */

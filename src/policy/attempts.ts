@@ -1,11 +1,11 @@
 import type { NextState } from '../model/change.ts'
 import type { ReplicaName, TaskId } from '../model/ids.ts'
-import type { AttemptRow, Ending, FailureMark, PoolRow, ReplicaRow } from '../model/rows.ts'
+import type { AttemptRow, Ending, FailureMark, PoolRow } from '../model/rows.ts'
+import { blameTask, closeCase } from './blame.ts'
 import type { Draft, View } from './outcome.ts'
 import { holdPool } from './pool-hold.ts'
 import { nextAfter } from './retry.ts'
-import { recordOf } from './rows.ts'
-import { blameSpender, blameTask } from './task-incident.ts'
+import { blameSpender, recordTaskCase } from './task-incident.ts'
 import { overspent, spentBy } from './use.ts'
 
 /** Takes the task away first (R6): from here on a late result is refused. It ends when the host has let go. */
@@ -82,7 +82,8 @@ export function endAttempt(draft: Draft, view: View, before: AttemptRow, ending:
     { kind: 'task', taskId: attempt.taskId, pool: attempt.pool, status: statusOf(next), atMs: nowMs },
   )
   draft.endAttempt(attempt.taskId)
-  if (next.status === 'queued') expect(draft, view, attempt, next.notBeforeMs, lostReplica !== null)
+  if (next.status !== 'queued') closeCase(draft, view, attempt.taskId)
+  else expect(draft, view, attempt, next.notBeforeMs, lostReplica !== null)
 }
 
 /** The task will be there to claim in the same transaction; a suspect wants a replica of its own. */
@@ -118,12 +119,12 @@ function bury(draft: Draft, view: View, attempt: AttemptRow, ending: Ending): Ne
   const { nowMs, spec } = view
   const lost = [...attempt.lostReplicas, attempt.replica]
   const reason = `poison: ${lost.length} replicas were lost to it (${lost.join(', ')}), which completed other tasks`
-  for (const row of [view.replica, ...view.siblings]) refundStrikes(draft, row, attempt.taskId)
+  blameTask(draft, view, attempt.taskId, { culprit: 'task', confidence: 0.9, because: reason, table: [] })
   const { taskId, dispatchedMs: firstSignMs } = attempt
   const closing = 'the task is in the dead letters; strikes refunded'
   const evidence = [reason, ...ending.evidence]
   const about = { fault: 'poison', action: 'dead_letter', pool: spec.name, taskId, firstSignMs } as const
-  blameTask(draft, { ...about, reason, evidence, closing }, nowMs)
+  recordTaskCase(draft, { ...about, reason, evidence, closing }, nowMs)
   return { status: 'dead_letter', error: ending.error, reason }
 }
 
@@ -164,16 +165,6 @@ function costs(marks: readonly FailureMark[]): ReadonlyMap<TaskId, Cost> {
     all.set(taskId, { attempts: attempts + (counted ? 1 : 0), losses: losses + (lost ? 1 : 0) })
   }
   return all
-}
-
-/** Gives back the strikes that a replica was charged for a task that turned out to be guilty. */
-export function refundStrikes(draft: Draft, row: ReplicaRow, taskId: string): void {
-  const current = draft.replica(row)
-  const kept = current.strikes.filter((strike) => strike.taskId !== taskId)
-  if (kept.length === current.strikes.length) return
-  const refunded = { ...current, strikes: kept }
-  draft.setReplica(refunded)
-  draft.change({ kind: 'replica', record: recordOf(refunded) })
 }
 
 /** No contrast: the pool is held with one canary, and the task goes back as if nothing had happened. */

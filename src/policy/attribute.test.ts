@@ -7,6 +7,8 @@ const mark = (replica: number, taskId: string | null, kind: FailureMark['kind'] 
   kind,
   replica: `p/${replica}`,
   taskId,
+  suspects: taskId === null ? [] : [taskId],
+  awaited: [],
   dependency: null,
   counted: true,
   lost: true,
@@ -28,6 +30,21 @@ test.each([
     name: 'failed starts elsewhere do not count towards a task',
     marks: [mark(1, 'a', 'start_failed'), mark(0, 'a')],
     culprit: 'unknown',
+  },
+  {
+    name: 'beside others in hand on the first replica, alone on the second: task',
+    marks: [{ ...mark(0, 'b'), suspects: ['b', 'a'] }, mark(1, 'a')],
+    culprit: 'task',
+  },
+  {
+    name: 'two failures that one task in hand may explain do not accuse the replica',
+    marks: [{ ...mark(0, 'b'), suspects: ['b', 'a'] }, mark(0, 'a')],
+    culprit: 'unknown',
+  },
+  {
+    name: 'once that task is acquitted they do',
+    marks: [{ ...mark(0, 'b'), suspects: ['b'] }, mark(0, 'a')],
+    culprit: 'agent',
   },
   {
     name: 'a task that follows its replicas beats a replica with two tasks',

@@ -57,13 +57,16 @@ export function attribute(marks: readonly FailureMark[], now: FailureMark, aroun
     return say('node', 0.7, `this supervisor's own loop was ${(around.lagMs / 1000).toFixed(1)} s late`)
   if (now.kind === 'start_failed') return say('agent', 0.8, 'no task was running')
   const carried = marks.filter((mark) => carriedByTasks.has(mark.kind))
-  const replicasOfTask = distinct(carried, (mark) => (mark.taskId === now.taskId ? mark.replica : null))
-  const tasksOfReplica = distinct(carried, (mark) => (mark.replica === now.replica ? mark.taskId : null))
-  if (now.taskId !== null && replicasOfTask.size >= 2) {
+  const { taskId } = now
+  const replicasOfTask = new Set(
+    carried.filter(({ suspects }) => taskId !== null && suspects.includes(taskId)).map(({ replica }) => replica),
+  )
+  const tasksOfReplica = independentTasks(carried.filter(({ replica }) => replica === now.replica))
+  if (replicasOfTask.size >= 2) {
     return say(
       'task',
       certainty(replicasOfTask.size),
-      `task ${now.taskId} failed on ${replicasOfTask.size} replicas (${[...replicasOfTask].join(', ')})`,
+      `task ${taskId} failed on ${replicasOfTask.size} replicas (${[...replicasOfTask].join(', ')})`,
     )
   }
   if (tasksOfReplica.size >= 2)
@@ -72,8 +75,8 @@ export function attribute(marks: readonly FailureMark[], now: FailureMark, aroun
       certainty(tasksOfReplica.size),
       `${now.replica} failed on ${tasksOfReplica.size} different tasks`,
     )
-  if (now.taskId === null) return say('agent', 0.8, `${now.replica} failed with no task in hand`)
-  return say('unknown', 0, `first failure of ${now.replica} and of task ${now.taskId}`)
+  if (taskId === null) return say('agent', 0.8, `${now.replica} failed with no task in hand`)
+  return say('unknown', 0, `first failure of ${now.replica} and of task ${taskId}`)
 }
 
 /** What the dependency's own witnesses say, or null when its name is not in the evidence or they cannot tell. */
@@ -113,14 +116,13 @@ function tableOfMarks(marks: readonly FailureMark[]): readonly Witness[] {
   return [...rows].map(([replica, { failures, taskIds }]) => ({ replica, failures, successes: 0, taskIds }))
 }
 
-function distinct<Key extends ReplicaName | TaskId>(
-  marks: readonly FailureMark[],
-  key: (mark: FailureMark) => Key | null,
-): ReadonlySet<Key> {
-  const found = new Set<Key>()
-  for (const mark of marks) {
-    const value = key(mark)
-    if (value !== null) found.add(value)
+/** Tasks of failures that share no suspect: two failures of which one task may be the cause say nothing about the replica. */
+function independentTasks(marks: readonly FailureMark[]): ReadonlySet<TaskId> {
+  const seen = new Set<TaskId>()
+  const tasks = new Set<TaskId>()
+  for (const { taskId, suspects } of marks) {
+    if (taskId !== null && !suspects.some((id) => seen.has(id))) tasks.add(taskId)
+    for (const id of suspects) seen.add(id)
   }
-  return found
+  return tasks
 }

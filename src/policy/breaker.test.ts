@@ -144,6 +144,27 @@ describe('the replica alone', () => {
     },
     { name: "the node's own check fails too", row: checked(seen([...failing, [1, true, 15]]), false), is: false },
     { name: 'it got through since', row: seen([...failing, [1, true, 15], [0, true, 40]]), is: false },
+    { name: 'the check passed since, and no sibling uses it', row: checked(seen(failing), true, 40), is: true },
+    {
+      name: 'the check passed since, but a sibling that used it just before was not heard yet',
+      row: checked(seen([[1, true, 9], ...failing]), true, 40),
+      is: false,
+    },
+    {
+      name: 'one window later the sibling has had its say',
+      row: checked(seen([[1, true, 9], ...failing, [0, false, 10_010, 'c']]), true, 10_020),
+      is: true,
+    },
+    {
+      name: 'one ms earlier it has not',
+      row: checked(seen([[1, true, 9], ...failing, [0, false, 10_009, 'c']]), true, 10_020),
+      is: false,
+    },
+    {
+      name: 'the check called it well while calls failed of late: it is no witness',
+      row: { ...checked(seen(failing), true, 40), openedMs: [5] },
+      is: false,
+    },
     { name: 'its witness was forgotten', row: withoutWitness(seen([...failing, [1, true, 15]]), 'p/0'), is: false },
   ])('$name', ({ row, is }) => {
     expect(isReplicasOwnFault(row, 'p/0')).toBe(is)

@@ -127,7 +127,9 @@ function accusersOf(row: DependencyRow, nowMs: number): readonly ReplicaName[] {
  * Whether the replica alone cannot reach what others reach (R1): it failed time
  * after time on different tasks, and the node's own check does not fail. That a
  * sibling got through since its first failure says so; where no sibling has
- * anything to say, the check itself is the second witness.
+ * anything to say, the check itself is the second witness. A sibling that used it
+ * just before has a call under way, perhaps: it is heard first, for one window.
+ * After an outage of late the check is no witness: it may pass while calls fail.
  */
 export function isReplicasOwnFault(row: DependencyRow, replica: ReplicaName): boolean {
   const witness = row.witnesses[replica]
@@ -137,6 +139,10 @@ export function isReplicasOwnFault(row: DependencyRow, replica: ReplicaName): bo
   const { last } = row
   if (last?.result.ok === false || isDown(row)) return false
   if (others.some(([, { lastSuccessMs }]) => (lastSuccessMs ?? Number.NEGATIVE_INFINITY) >= since)) return true
+  const { windowMs } = row.spec.breaker
+  const isUsed = others.some(([, { lastSuccessMs }]) => lastSuccessMs !== null && since - lastSuccessMs < windowMs)
+  if (isUsed && (witness.lastFailureMs ?? since) - since < windowMs) return false
+  if (wasDown(row, since)) return false
   const othersFail = others.some(([, { failures }]) => failures > 0)
   return !othersFail && last !== null && last.atMs > since
 }
@@ -162,6 +168,11 @@ export function opened(row: DependencyRow, reason: string, nowMs: number): Depen
     stableMs: null,
     check: { ...row.check, nextAtMs: Math.min(row.check.nextAtMs, nowMs + probeEveryMs({ ...row, openedMs })) },
   }
+}
+
+/** An outage inside the flapping time. */
+function wasDown(row: DependencyRow, nowMs: number): boolean {
+  return row.openedMs.some((at) => nowMs - at < row.spec.breaker.flapMs)
 }
 
 /** More than one outage inside the flapping time. */
@@ -207,10 +218,15 @@ export function answeredWhileOpen(row: DependencyRow, ok: boolean, nowMs: number
   }
 }
 
-/** A suspect is asked soon: its check is the second witness. What fails from now on may be its doing. */
+/**
+ * A suspect is asked soon: its check is the second witness. What fails from now
+ * on may be its doing. One that was down of late is asked as if it still were:
+ * its check may pass while calls fail, e.g. for their rate.
+ */
 export function askSoon(row: DependencyRow, nowMs: number): DependencyRow {
   const suspectMs = row.suspectMs ?? nowMs
-  const soonMs = row.last === null ? nowMs : Math.max(nowMs, row.last.atMs + suspectEveryMs)
+  const everyMs = wasDown(row, nowMs) ? probeEveryMs(row) : suspectEveryMs
+  const soonMs = row.last === null ? nowMs : Math.max(nowMs, row.last.atMs + everyMs)
   const nextAtMs = Math.min(row.check.nextAtMs, soonMs)
   return { ...row, suspectMs, check: { ...row.check, nextAtMs } }
 }

@@ -8,12 +8,12 @@ import { onGrid } from './grid.ts'
 import { ask, probeWakeMs, timedOut } from './health/probe.ts'
 import { judgePulse } from './health/pulse.ts'
 import { waitsFor } from './hold.ts'
-import { close } from './incident.ts'
 import { poolSpawnTimeMs } from './intensity.ts'
 import { compactionsDue } from './misbehave.ts'
 import { Draft, type Outcome, type View, withReplica } from './outcome.ts'
 import { budgetsDue } from './overspend.ts'
 import { isCanary } from './pool-hold.ts'
+import { passProbation } from './probation.ts'
 import { condemn, startFailed } from './react.ts'
 import { noticePhase, onFault, terminate } from './recover.ts'
 import { resetLater, standsStill } from './reset.ts'
@@ -340,28 +340,6 @@ function decideLease(view: View): Decided {
   return now(draft.finish())
 }
 
-/** Proof of recovery: it stayed well for the whole probation (R4). */
-function decideProbation(view: View): Decided {
-  const { nowMs, replica, incident, attempts } = view
-  if (replica.probationUntilMs === null) return nothing(Number.POSITIVE_INFINITY)
-  if (nowMs < replica.probationUntilMs) return nothing(replica.probationUntilMs)
-  // Not when the action returned, but when it has got somewhere again; with nothing to do its pulse must do.
-  const recoveredMs = incident?.recoveredMs ?? Number.NEGATIVE_INFINITY
-  const progressed = attempts.length === 0 || attempts.some(({ progressMs }) => progressMs > recoveredMs)
-  if (!progressed) return nothing(Number.POSITIVE_INFINITY)
-  const draft = new Draft()
-  const row = { ...replica, probationUntilMs: null, incidentId: null }
-  draft.setReplica(row)
-  draft.change({ kind: 'replica', record: recordOf(row) })
-  if (incident !== null && incident.status === 'probation') {
-    const closed = close(incident, nowMs, 'the probation is passed')
-    draft.setIncident(closed)
-    draft.change({ kind: 'incident', incident: closed })
-    draft.notice({ kind: 'incident', incident: closed, severity: 'info', change: 'closed', atMs: nowMs })
-  }
-  return now(draft.finish())
-}
-
 /** A drained replica goes when its last task is done, or when its time is up: what is cut off returns uncounted. */
 function decideDrain(view: View): Decided {
   const { nowMs, replica, attempts, spec } = view
@@ -380,6 +358,11 @@ function decideDrain(view: View): Decided {
   for (const attempt of attempts) revokeAttempt(draft, attempt, ending, Number.POSITIVE_INFINITY)
   terminate(draft, view, spec.recovery.graceMs, after)
   return now(draft.finish())
+}
+
+function decideProbation(view: View): Decided {
+  const { outcome, wakeAtMs } = passProbation(view)
+  return outcome === null ? nothing(wakeAtMs) : now(outcome)
 }
 
 function update(row: ReplicaRow): Outcome {

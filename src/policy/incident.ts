@@ -1,5 +1,5 @@
 import type { Fault } from '../model/fault.ts'
-import type { ActionRecord, Incident, TimelineEntry } from '../model/incident.ts'
+import type { ActionRecord, Attribution, Incident, TimelineEntry } from '../model/incident.ts'
 import { limits } from '../model/limits.ts'
 
 /** Identity of an incident: who and when. Two incidents of one replica never open in the same millisecond. */
@@ -81,13 +81,9 @@ export function askForReview(incident: Incident, atMs: number, text: string): In
 }
 
 /** The culprit turned out to be another one. */
-export function reattribute(
-  incident: Incident,
-  fault: { readonly culprit: Incident['fault']['culprit']; readonly because: string },
-  atMs: number,
-): Incident {
-  const changed = { ...incident, fault: { ...incident.fault, culprit: fault.culprit } }
-  return note(changed, 'verdict', atMs, `culprit is ${fault.culprit}: ${fault.because}`)
+export function reattribute(incident: Incident, verdict: Attribution, atMs: number): Incident {
+  const changed = { ...incident, verdict, fault: { ...incident.fault, culprit: verdict.culprit } }
+  return note(changed, 'verdict', atMs, `culprit is ${verdict.culprit}: ${verdict.because}`)
 }
 
 /** The first entries tell how it began, the newest how it stands; what is dropped is in the middle. */

@@ -5,11 +5,14 @@ import type { PoolSpec } from '../model/pool.ts'
 import type { AttemptRow, DependencyRow, PoolRow, ReplicaRow } from '../model/rows.ts'
 import { refundAttempts } from './attempts.ts'
 import { chanceOf } from './backoff.ts'
+import { tableOf } from './breaker.ts'
 import { giveBack } from './dependency.ts'
 import { anyDependency } from './evidence.ts'
+import { faultTable } from './fault-table.ts'
 import { type Dependencies, holdingDependency, holdReason, waitsFor } from './hold.ts'
-import { reattribute } from './incident.ts'
+import { reattribute, recover, settle } from './incident.ts'
 import { Draft, type Outcome } from './outcome.ts'
+import { noticePhase } from './recover.ts'
 import { recordOf } from './rows.ts'
 
 /** A pool with everything that a turn of its dependencies touches. */
@@ -46,11 +49,30 @@ export function onDown(view: PoolView, down: DependencyRow): Outcome {
     if (open.pool !== spec.name || open.replica === null || open.fault.culprit === 'dependency') continue
     if (!isOfIt(open.dependency, open.detectedMs)) continue
     const because = `${down.spec.name} is down for everybody`
-    const blamed = reattribute(open, { culprit: 'dependency', because }, nowMs)
-    draft.setIncident(blamed)
-    draft.change({ kind: 'incident', incident: blamed })
+    const verdict = { culprit: 'dependency', confidence: 1, because, table: tableOf(down) } as const
+    const blamed = reattribute(open, verdict, nowMs)
+    const incident = spared(draft, view, blamed)
+    draft.setIncident(incident)
+    draft.change({ kind: 'incident', incident })
   }
   return draft.finish()
+}
+
+/** A replica that drains because it alone seemed to have lost its connections stays after all: nobody is replaced for an outage (R2). */
+function spared(draft: Draft, { replicas, nowMs, spec }: PoolView, incident: Incident): Incident {
+  const row = replicas.find(({ name, incidentId }) => name === incident.replica && incidentId === incident.id)
+  const isForIt = faultTable[incident.fault.kind].drainsFirst === 'bounded'
+  if (!isForIt || row?.phase.kind !== 'draining' || row.phase.after !== 'restart') return incident
+  const ready: ReplicaRow = {
+    ...draft.replica(row),
+    phase: { kind: 'ready', sinceMs: nowMs },
+    probationUntilMs: nowMs + spec.recovery.probationMs,
+  }
+  draft.setReplica(ready)
+  draft.change({ kind: 'replica', record: recordOf(ready) })
+  noticePhase(draft, ready, nowMs)
+  const text = `${ready.name} stays: it is not alone`
+  return recover(settle(incident, 'failed', nowMs, 'the replacement is called off'), nowMs, text)
 }
 
 /** `back` answers again. `held` are the dependencies as they were while it was down. */

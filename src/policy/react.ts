@@ -4,6 +4,7 @@ import type { FaultKind } from '../model/fault.ts'
 import type { AttemptObservation, ReplicaObservation } from '../model/observation.ts'
 import type { AttemptRow, Ending, ReplicaRow } from '../model/rows.ts'
 import { askToReset, endAttempt, finishReturning, revokeAttempt } from './attempts.ts'
+import { acquitTask } from './blame.ts'
 import { mended } from './hint.ts'
 import { recover, settle } from './incident.ts'
 import { onGauge } from './misbehave.ts'
@@ -149,10 +150,11 @@ function complete(
   draft.endAttempt(taskId)
   draft.setReplica({ ...replica, lastDoneMs: nowMs })
   mended(draft, view, attempt, `it completed task ${taskId} all the same`)
+  acquitTask(draft, view, taskId)
   // By the stamps of the frames: our own delay in reading them is not the task's running time.
   const tookMs = Math.max(0, atMs - startedMs)
   const taskMs = Number.isFinite(pool.taskMs) ? pool.taskMs + taskMsWeight * (tookMs - pool.taskMs) : tookMs
-  draft.pool = { ...pool, taskMs }
+  draft.pool = { ...(draft.pool ?? pool), taskMs }
   if (pool.hold?.cause === 'defective_agent') resumePool(draft, view, `${replica.name} completed task ${taskId}`)
   return draft.finish()
 }

@@ -1,14 +1,15 @@
 import type { Fault } from '../model/fault.ts'
-import type { Attribution, Incident } from '../model/incident.ts'
+import type { Incident } from '../model/incident.ts'
 import { limits } from '../model/limits.ts'
 import type { AfterStop, AttemptRow, DependencyRow, Ending, FailureMark, PoolRow, ReplicaRow } from '../model/rows.ts'
-import { askToReset, endAttempt, finishReturning, refundAttempts, refundStrikes, revokeAttempt } from './attempts.ts'
+import { askToReset, endAttempt, finishReturning, refundAttempts, revokeAttempt } from './attempts.ts'
 import { attribute } from './attribute.ts'
+import { blameTask } from './blame.ts'
 import { escalate } from './escalate.ts'
 import { anyDependency, dependencyOf } from './evidence.ts'
 import { faultTable, severityOf } from './fault-table.ts'
 import { holdingDependency } from './hold.ts'
-import { act, askForReview, close, incidentId, note, openIncident, reattribute, worsen } from './incident.ts'
+import { act, askForReview, close, incidentId, note, openIncident, worsen } from './incident.ts'
 import { spawnTimeMs } from './intensity.ts'
 import { countSoft, observeOnly } from './observe-only.ts'
 import { Draft, type Outcome, type View } from './outcome.ts'
@@ -55,14 +56,16 @@ export function onFault(view: View, sign: Sign): Outcome {
 function judge(draft: Draft, view: View, sign: Sign): Judgement {
   const { nowMs, spec, replica } = view
   const row = faultTable[sign.kind]
-  const suspect = sign.attempt ?? (row.drainsFirst === 'no' ? suspectOf(view) : null)
+  const running = sign.attempt !== null ? [sign.attempt] : row.drainsFirst === 'no' ? surelyUnderWay(view) : []
+  const suspect = mostSuspect(running, view.pool.marks)
   const taskId = suspect?.taskId ?? null
+  const suspects = running.map((attempt) => attempt.taskId)
   const holding = holdingDependency(spec, view.dependencies)
   const dependency = dependencyOf(suspect, sign.error)
   const counts = holding === null && sign.kind !== 'start_failed' && taskId !== null
   const mark: FailureMark = {
     ...{ atMs: nowMs, kind: sign.kind, replica: replica.name, taskId, dependency },
-    ...{ counted: counts, lost: counts && row.needsHard },
+    ...{ suspects, awaited: suspects, counted: counts, lost: counts && row.needsHard },
   }
   const marks = [...view.pool.marks.filter((old) => nowMs - old.atMs < spec.recovery.strikePeriodMs), mark].slice(
     -limits.failureMarks,
@@ -117,9 +120,15 @@ function namedRow(view: View, dependency: string | null, holding: DependencyRow 
   return dependency === anyDependency ? holding : (view.dependencies.get(dependency) ?? null)
 }
 
-/** The first attempt in the order of dispatch: the one that was surely under way. */
-function suspectOf(view: View): AttemptRow | null {
-  return view.attempts.find((attempt) => attempt.phase.kind !== 'returning') ?? null
+/** The first attempts in the order of dispatch, as many as run at a time: these were surely under way. */
+function surelyUnderWay({ attempts, spec }: View): readonly AttemptRow[] {
+  return attempts.filter((attempt) => attempt.phase.kind !== 'returning').slice(0, spec.concurrency)
+}
+
+/** The one that was in hand at most failures before; of several the first in order. */
+function mostSuspect(running: readonly AttemptRow[], marks: readonly FailureMark[]): AttemptRow | null {
+  const seen = (attempt: AttemptRow): number => marks.filter(({ suspects }) => suspects.includes(attempt.taskId)).length
+  return running.toSorted((a, b) => seen(b) - seen(a))[0] ?? null
 }
 
 /** Opens, continues or follows up the replica's incident, with the verdict and the action in it. */
@@ -176,18 +185,6 @@ function record(draft: Draft, view: View, judged: Judgement): Incident {
   return incident
 }
 
-/** The culprit is now known to be the task: what it was charged for elsewhere is refunded, in rows and records (R1). */
-function blameTask(draft: Draft, view: View, taskId: string, verdict: Attribution): void {
-  for (const row of [view.replica, ...view.siblings]) refundStrikes(draft, row, taskId)
-  for (const open of view.incidents.values()) {
-    const incident = draft.incidents.get(open.id) ?? open
-    if (incident.pool !== view.spec.name || incident.taskId !== taskId || incident.fault.culprit === 'task') continue
-    const blamed = reattribute(incident, verdict, view.nowMs)
-    draft.setIncident(blamed)
-    draft.change({ kind: 'incident', incident: blamed })
-  }
-}
-
 function endingOf(sign: Sign, counted: boolean, lost: boolean): Ending {
   const outcome = counted ? faultTable[sign.kind].outcome : 'returned'
   return {
@@ -209,9 +206,7 @@ function endingOf(sign: Sign, counted: boolean, lost: boolean): Ending {
 function endings(view: View, { sign, excused }: Judgement): ReadonlyMap<string, Ending> {
   const open = view.attempts.filter((attempt) => attempt.phase.kind !== 'returning')
   const guilty =
-    sign.attempt === null
-      ? open.slice(0, view.spec.concurrency)
-      : open.filter((attempt) => attempt.taskId === sign.attempt?.taskId)
+    sign.attempt === null ? surelyUnderWay(view) : open.filter((attempt) => attempt.taskId === sign.attempt?.taskId)
   const counts = sign.kind !== 'start_failed' && !excused
   return new Map(
     open.map((attempt) => [

@@ -25,7 +25,7 @@ export function taskFailed(view: View, attempt: AttemptRow, error: ErrorInfo): O
   if (dependency === null) return draft.finish()
   const mark: FailureMark = {
     ...{ atMs: nowMs, kind: 'task_failed', replica: attempt.replica, taskId: attempt.taskId, dependency },
-    ...{ counted, lost: false },
+    ...{ suspects: [attempt.taskId], awaited: [], counted, lost: false },
   }
   const recent = pool.marks.filter((old) => nowMs - old.atMs < spec.recovery.strikePeriodMs)
   draft.pool = { ...(draft.pool ?? pool), marks: [...recent, mark].slice(-limits.failureMarks) }

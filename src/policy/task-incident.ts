@@ -16,7 +16,7 @@ export interface TaskCase {
   readonly closing: string
 }
 
-export function blameTask(draft: Draft, about: TaskCase, nowMs: number): void {
+export function recordTaskCase(draft: Draft, about: TaskCase, nowMs: number): void {
   const { pool, taskId, reason } = about
   const fault: Fault = {
     ...{
@@ -55,5 +55,5 @@ export function blameSpender(
 ): void {
   const reason = evidence[0] ?? 'its budget is used up'
   const closing = `the task is held, its journal is kept: \`prunella resolve ${task.taskId} --repeat\` lets it go on`
-  blameTask(draft, { ...task, fault, action: 'hold', firstSignMs: nowMs, reason, evidence, closing }, nowMs)
+  recordTaskCase(draft, { ...task, fault, action: 'hold', firstSignMs: nowMs, reason, evidence, closing }, nowMs)
 }

@@ -1,12 +1,18 @@
 import type { ErrorInfo } from '../../src/model/errors.ts'
-import type { AttemptObservation } from '../../src/model/observation.ts'
+import type { AttemptObservation, ModelUsage } from '../../src/model/observation.ts'
 import type { Lease } from '../../src/model/task.ts'
 import type { SimProcess } from './process.ts'
 import { dependency } from './scenario.ts'
-import { type DependencyUse, fromInput, type StepFate, type StepScript, type TaskScript } from './script.ts'
+import { type DependencyUse, fromInput, type Habit, type StepFate, type StepScript, type TaskScript } from './script.ts'
 
 /** How soon an agent itself calls again what did not answer, ms. */
 const retryMs = 2_000
+/** How soon an attempt that goes in circles makes its next call, ms. */
+const circleMs = 2_000
+const noUsage: ModelUsage = {
+  ...{ provider: null, model: null, promptTokens: null, completionTokens: null, usd: null, windowTokens: null },
+  ...{ textHash: null, textLength: null, toolCalls: null, failure: null },
+}
 const noAnswer: ErrorInfo = { name: 'Error', message: 'the provider does not answer' }
 /** What no call has declared: only these words say whose fault it is. */
 const refused: ErrorInfo = { name: 'Error', message: 'connect ECONNREFUSED 10.0.0.1:443', code: 'ECONNREFUSED' }
@@ -54,7 +60,30 @@ export class SimAttempt {
     const { poison } = this.script
     if (poison !== null && this.process.fates.poisonWorks)
       this.process.at(this.process.fates.smallMs() * 20, () => this.process.poison(poison, this.lease.taskId))
-    this.next()
+    const habit = this.script.habit ?? this.process.habit
+    if (habit === null) this.next()
+    else this.goAstray(habit)
+  }
+
+  private goAstray(habit: Habit): void {
+    this.process.wound('astray', this.lease.taskId)
+    if (habit === 'circles') return this.circle()
+    const usage = { ...noUsage, failure: 'context_overflow' } as const
+    this.say({ kind: 'model_called', usage })
+  }
+
+  /** The same call with the same result, until somebody stops it. */
+  private circle(): void {
+    if (this.over) return
+    if (this.aborted) return this.settle()
+    this.call += 1
+    const { call } = this
+    const args = { hash: 'q', length: 20, text: 'q' }
+    const how = { repeat: 'safe_to_retry', timeoutMs: null, blocking: false, dependency: null, poll: false } as const
+    this.say({ kind: 'call_started', start: { ...{ call, kind: 'tool', name: 'search', key: null, args }, ...how } })
+    const print = { hash: 'r', folded: 'r', length: 100 }
+    this.say({ kind: 'call_ended', call, ok: true, result: null, error: null, print })
+    this.process.at(circleMs, () => this.circle())
   }
 
   private next(): void {
@@ -97,7 +126,9 @@ export class SimAttempt {
     // Beside others it blocks shortly: siblings that block in turn would keep a step from its deadline, rightly a stall.
     const blockMs = this.process.pool.concurrency === 1 ? step.ms : Math.min(step.ms, 5_000)
     if (step.blocking) this.process.block(blockMs, step.timeoutMs, this.lease.taskId)
-    if (this.fate.stalls || step.ms === Number.POSITIVE_INFINITY) {
+    const stallsNow = this.process.stallsNext
+    this.process.stallsNext = false
+    if (this.fate.stalls || stallsNow || step.ms === Number.POSITIVE_INFINITY) {
       this.process.wound('stall', this.lease.taskId)
       return
     }

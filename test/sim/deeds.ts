@@ -14,6 +14,8 @@ export type Deed = { readonly atMs: number } & (
   | { readonly kind: 'sever'; readonly replica: ReplicaName }
   | { readonly kind: 'operate'; readonly command: OperatorCommand }
   | { readonly kind: 'retry' | 'cancel'; readonly task: number }
+  /** Anything else that can befall the machine. */
+  | { readonly kind: 'do'; readonly what: (stage: Stage) => boolean }
 )
 
 /** Whom deeds are done to. What answers false could not be done yet. */
@@ -67,6 +69,8 @@ function carryOut(deed: Deed, stage: Stage): boolean {
       return stage.operate({ kind: 'cancel', taskId: stage.taskIds[deed.task] ?? 'none' })
     case 'retry':
       return stage.retry(stage.taskIds[deed.task] ?? 'none')
+    case 'do':
+      return deed.what(stage)
     default:
       return assertNever(deed)
   }

@@ -6,7 +6,7 @@ import type { HostEffect, LogLine, ProcessHost } from '../../src/port/process-ho
 import type { SimClock } from './clock.ts'
 import { type Channel, type ProcessObservation, pulseSlots, SimProcess } from './process.ts'
 import type { Provider } from './provider.ts'
-import type { Fates } from './script.ts'
+import type { Fates, StartFate } from './script.ts'
 import type { Sink } from './sink.ts'
 import type { Trace } from './trace.ts'
 
@@ -31,6 +31,8 @@ export class Machine {
   /** Every process that is not gone, oldest first. */
   readonly alive: SimProcess[] = []
   private pids = 1_000
+  /** Decides about a start before chance does; null: chance decides. */
+  startOf: (replica: ReplicaName) => StartFate | null = () => null
 
   constructor(parts: MachineParts) {
     this.parts = parts
@@ -51,7 +53,7 @@ export class Machine {
       if (fates.haunts()) this.haunt(gone, channel)
     }
     const process = new SimProcess(
-      { clock, trace, sink, provider, fates, onGone },
+      { clock, trace, sink, provider, fates, onGone, startOf: (replica) => this.startOf(replica) },
       pool,
       { replica, incarnation },
       ++this.pids,

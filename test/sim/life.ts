@@ -202,7 +202,11 @@ export class Life {
     trace.note({ kind: 'probed' })
     return new Promise((resolve) => {
       this.answerLater(20, () => {
-        resolve(fails || provider.isDown ? { ok: false, reason: 'connection refused' } : { ok: true })
+        resolve(
+          fails || (provider.isDown && !provider.passesCheck)
+            ? { ok: false, reason: 'connection refused' }
+            : { ok: true },
+        )
       })
     })
   }

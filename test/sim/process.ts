@@ -5,7 +5,7 @@ import type { Lease } from '../../src/model/task.ts'
 import { SimAttempt } from './attempt.ts'
 import type { SimClock } from './clock.ts'
 import type { Provider } from './provider.ts'
-import type { Fates, Poison } from './script.ts'
+import type { Fates, Habit, Poison, StartFate } from './script.ts'
 import type { Sink } from './sink.ts'
 import type { Trace, Wound } from './trace.ts'
 
@@ -28,6 +28,7 @@ export interface ProcessParts {
   readonly sink: Sink
   readonly provider: Provider
   readonly fates: Fates
+  readonly startOf: (replica: ReplicaName) => StartFate | null
   /** Called when the process is gone for good. */
   readonly onGone: (process: SimProcess) => void
 }
@@ -73,6 +74,9 @@ export class SimProcess {
   /** Its own connections to what everybody uses are lost. */
   isSevered = false
   private hasViolated = false
+  /** What every attempt of it does, and whether its next call never returns. */
+  habit: Habit | null = null
+  stallsNext = false
   private stuck: Stuck | null = null
   /** What waits for the main loop to turn again: frames are read before anything judges by them. */
   private unread: (() => void)[] = []
@@ -118,7 +122,7 @@ export class SimProcess {
 
   boot(): void {
     if (this.phase === 'gone') return
-    const fate = this.fates.start()
+    const fate = this.parts.startOf(this.replica) ?? this.fates.start()
     if (fate.kind === 'not_spawned') {
       this.phase = 'gone'
       this.send({ kind: 'spawn_failed', error: { name: 'Error', message: 'spawn EAGAIN' }, ...this.stamp() }, true)

@@ -7,6 +7,8 @@ export class Provider {
   private readonly trace: Trace
   private upAtMs = Number.NEGATIVE_INFINITY
   private isNotedDown = false
+  /** Calls fail, and its check does not notice: it limits rates, say. */
+  passesCheck = false
   private waiting: (() => void)[] = []
 
   constructor(clock: SimClock, trace: Trace) {

@@ -1,6 +1,7 @@
 import type { Json } from '../../src/model/json.ts'
 import type { CallKind } from '../../src/model/observation.ts'
 import type { RepeatWord } from '../../src/model/task.ts'
+import type { Submission } from '../../src/port/node.ts'
 
 /** How a step uses the scenario's dependency. */
 export interface DependencyUse {
@@ -38,6 +39,9 @@ export interface SeenCall {
   readonly result: string
 }
 
+/** What goes astray in an attempt instead of its steps: one call again and again, or a prompt that no window holds. */
+export type Habit = 'circles' | 'overflows'
+
 export type Poison = 'crash' | 'out_of_memory' | 'loop' | 'violation'
 
 /** What a task's input says it will do, so that every attempt plays the same piece. */
@@ -47,6 +51,10 @@ export interface TaskScript {
   readonly failures: number
   /** Ends every process that runs it. */
   readonly poison: Poison | null
+  /** In every attempt. */
+  readonly habit?: Habit
+  /** How it is submitted, where it is one of a scenario's own. */
+  readonly how?: Pick<Submission, 'delayMs' | 'needs' | 'priority'>
 }
 
 export function toInput(script: TaskScript): Json {

@@ -27,6 +27,10 @@ export type Wound =
   | 'poison'
   /** Its own connections to the dependency are lost, until it is replaced. */
   | 'severed'
+  /** Its memory grows without end. */
+  | 'leak'
+  /** An attempt of it gets nowhere: see `Habit`. */
+  | 'astray'
 
 /** Everything that happens in a simulation, in order. Checkers see nothing else. */
 export type TraceEvent =

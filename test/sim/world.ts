@@ -350,7 +350,10 @@ export class World {
   /** Submits, under keys, until everything is acknowledged: the supervisor may die, or the store fail, on the way. */
   private submitFirst(scripts: readonly TaskScript[]): void {
     const { door } = this
-    const tasks = scripts.map((script, at) => ({ input: toInput(script), idempotencyKey: `first-${at}` }))
+    const tasks = scripts.map(({ how, ...script }, at) => ({
+      ...{ input: toInput(script), idempotencyKey: `first-${at}` },
+      ...how,
+    }))
     for (let at = 0; door !== null && at < tasks.length; at += limits.tasksPerSubmit)
       this.acknowledge(door, tasks.slice(at, at + limits.tasksPerSubmit))
     this.clock.after(againMs, () => {
