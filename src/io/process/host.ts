@@ -10,12 +10,14 @@ import type { Clock } from '../../port/clock.ts'
 import type { Inbox } from '../../port/inbox.ts'
 import type { Log } from '../../port/log.ts'
 import type { HostEffect, LogLine, ProcessHost } from '../../port/process-host.ts'
+import type { Saboteur } from '../../port/saboteur.ts'
 import { BareReplica } from './bare.ts'
 import { secretValues } from './environment.ts'
 import { FramedReplica } from './framed.ts'
 import { createMachine, type Machine } from './machine.ts'
 import { enforceMemory, type MemorySubject, reportMemory } from './memory.ts'
 import type { Replica, ReplicaHooks } from './replica.ts'
+import { Sabotage } from './sabotage.ts'
 import { ownBootFile } from './strip.ts'
 
 export interface ProcessHostOptions {
@@ -43,11 +45,11 @@ const orphanBoundMs = 2_000
 const closeBoundMs = 4_000
 const reportMemoryEverySeconds = 2
 
-export function createProcessHost(options: ProcessHostOptions): ProcessHost {
+export function createProcessHost(options: ProcessHostOptions): ProcessHost & Saboteur {
   return new Host(options)
 }
 
-class Host implements ProcessHost {
+class Host implements ProcessHost, Saboteur {
   readonly #options: ProcessHostOptions
   readonly #machine: Machine
   readonly #pools: ReadonlyMap<PoolName, PoolSpec>
@@ -62,6 +64,7 @@ class Host implements ProcessHost {
   readonly #sweeps = new Set<Promise<void>>()
   readonly #unkillable = new Map<Replica, string>()
   readonly #logs = new Map<ReplicaName, LogLine[]>()
+  readonly #sabotage: Sabotage
   readonly #timer: NodeJS.Timeout
   #seconds = 0
   #isLookingAtMemory = false
@@ -84,6 +87,7 @@ class Host implements ProcessHost {
       ...secrets,
       ...pools.flatMap(({ environment }) => secretValues(environment.pass, environment.set)),
     ])
+    this.#sabotage = new Sabotage(options.clock, (name) => this.#replicas.get(name))
     inbox.onDrain(() => {
       for (const replica of this.#replicas.values()) replica.resume()
     })
@@ -98,6 +102,10 @@ class Host implements ProcessHost {
     if (effect.kind === 'spawn') return this.#spawn(effect)
     const replica = this.#replicas.get(effect.replica)
     if (replica?.incarnation === effect.incarnation) replica.apply(effect)
+  }
+
+  strike(...order: Parameters<Saboteur['strike']>): void {
+    this.#sabotage.strike(...order)
   }
 
   logs(replica: ReplicaName): readonly LogLine[] {
