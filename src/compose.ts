@@ -70,6 +70,7 @@ export async function startNode(config: ResolvedConfig, options: NodeOptions): P
     workFolder: join(config.stateFolder, 'work'),
     storeId: inheritance.storeId,
     secrets,
+    chaos: options.chaos ?? false,
   })
   const random = createRandom(clock)
   const meter = createMeter(metrics)

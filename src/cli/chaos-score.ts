@@ -70,7 +70,7 @@ export function isHealed({ injection, incidents }: Pick<Trial, 'injection' | 'in
 
 function isRight(fault: ChaosFault, { fault: { kind, culprit } }: WireIncident): boolean {
   const { verdict } = chaosTable[fault]
-  return verdict !== null && verdict.kinds[0] === kind && verdict.culprits.includes(culprit)
+  return verdict !== null && verdict.kinds.includes(kind) && verdict.culprits.includes(culprit)
 }
 
 function firstRight(fault: ChaosFault, incidents: readonly WireIncident[]): WireIncident | null {
@@ -78,15 +78,11 @@ function firstRight(fault: ChaosFault, incidents: readonly WireIncident[]): Wire
   return right.toSorted((a, b) => Date.parse(a.detectedAt) - Date.parse(b.detectedAt))[0] ?? null
 }
 
-/** What it was taken for and is not. Of the kinds that go with it, any culprit is right until the last word. */
+/** What it was taken for and is not, nor on the way there. */
 function strangers(fault: ChaosFault, incidents: readonly WireIncident[]): readonly string[] {
-  const { verdict } = chaosTable[fault]
-  const isStrange = (incident: WireIncident): boolean => {
-    const { kind } = incident.fault
-    if (verdict === null) return true
-    return kind === verdict.kinds[0] ? !isRight(fault, incident) : !verdict.kinds.includes(kind)
-  }
-  return [...new Set(incidents.filter(isStrange).map(({ fault: { kind, culprit } }) => `${kind}/${culprit}`))]
+  const along = chaosTable[fault].verdict?.along ?? []
+  const strange = incidents.filter((incident) => !isRight(fault, incident) && !along.includes(incident.fault.kind))
+  return [...new Set(strange.map(({ fault: { kind, culprit } }) => `${kind}/${culprit}`))]
 }
 
 /** When the last of them was in order again; null while one is not, and when there is none. */

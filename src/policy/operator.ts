@@ -133,7 +133,10 @@ function absolve(view: View, request: OperatorRequest): Outcome {
   const { nowMs, replica, incident, pool } = view
   if (replica.phase.kind === 'quarantined') return refuse(request, `${replica.name} is quarantined: release it`)
   const draft = new Draft()
-  draft.pool = { ...pool, marks: pool.marks.filter((mark) => mark.replica !== replica.name) }
+  // As many of the pool's replacements as it had: they slow down nobody's return any more (R5).
+  const kept = Math.max(0, pool.replacedMs.length - replica.replacedMs.length)
+  const marks = pool.marks.filter((mark) => mark.replica !== replica.name)
+  draft.pool = { ...pool, marks, replacedMs: pool.replacedMs.slice(0, kept) }
   const isOver = incident?.status === 'probation'
   const row: ReplicaRow = {
     ...{ ...replica, strikes: [], replacedMs: [] },

@@ -14,4 +14,6 @@ export interface ChaosOrder {
 export interface Saboteur {
   /** A signal goes out at once; a fault of an attempt waits for the replica's next task. `struck` is told when it hits. */
   strike(order: ChaosOrder, struck: (strike: ChaosStrike) => void): void
+  /** From now on, calls of module agents that use this dependency fail. */
+  outage(dependency: string, forMs: number): void
 }

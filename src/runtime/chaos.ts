@@ -1,4 +1,4 @@
-import { type ChaosFault, type ChaosRequest, chaosTable, type Injection } from '../model/chaos.ts'
+import { type ChaosFault, type ChaosRequest, type ChaosStrike, chaosTable, type Injection } from '../model/chaos.ts'
 import { PrunellaError } from '../model/errors.ts'
 import { type PoolName, parseReplicaName, type ReplicaName } from '../model/ids.ts'
 import type { Incident } from '../model/incident.ts'
@@ -9,6 +9,7 @@ import type { Clock } from '../port/clock.ts'
 import type { Random } from '../port/random.ts'
 import type { Saboteur } from '../port/saboteur.ts'
 import type { Store } from '../port/store.ts'
+import type { Probing } from './probing.ts'
 import type { Tables } from './tables.ts'
 
 /** An incident that begins so long after a strike is another matter, ms. */
@@ -19,6 +20,7 @@ export interface ChaosParts {
   readonly clock: Clock
   readonly random: Random
   readonly store: Store
+  readonly probing: Pick<Probing, 'fail'>
   /** Null: this node was not started with `--chaos`. */
   readonly saboteur: Saboteur | null
 }
@@ -39,32 +41,48 @@ export class Chaos {
 
   async inject(request: ChaosRequest, who: string): Promise<Injection> {
     const saboteur = this.saboteur()
-    const { clock, random, store } = this.parts
+    const { clock, random, store, probing } = this.parts
     const { fault, reason } = request
     const spec = this.poolOf(request)
     this.check(fault, spec)
-    const replica = this.victim(request, spec.name).name
+    const isOutage = chaosTable[fault].place === 'dependency'
+    const dependency = isOutage ? this.dependencyOf(request, spec) : null
+    const replica = isOutage ? null : this.victim(request, spec.name).name
     const atMs = clock.nowMs()
     const forMs = request.forMs ?? chaosTable[fault].forMs
-    const facts = { fault, pool: spec.name, replica, dependency: null, who, forMs }
-    const injection: Injection = { id: random.id('x'), ...facts, atMs, strikes: [] }
-    const note = { who, what: `chaos ${fault}`, target: replica, reason }
+    const id = random.id('x')
+    const injection: Injection = {
+      ...{ id, fault, pool: spec.name, replica, dependency, who, atMs, forMs },
+      strikes: [],
+    }
+    const note = { who, what: `chaos ${fault}`, target: replica ?? dependency ?? spec.name, reason }
     await store.commit({ nowMs: atMs, decisions: [[{ kind: 'audit', atMs, ...note }]], claims: [] })
     this.injected = [...this.injected, injection].slice(-limits.injectionsKept)
-    saboteur.strike({ fault, replica, forMs: forMs ?? 0, memoryBytes: spec.memoryBytes ?? 0 }, (strike) => {
-      this.injected = this.injected.map((one) =>
-        one.id === injection.id ? { ...one, strikes: [...one.strikes, strike] } : one,
+    const lastsMs = forMs ?? 0
+    if (dependency !== null) {
+      probing.fail(dependency, clock.nowMs() + lastsMs)
+      saboteur.outage(dependency, lastsMs)
+      this.struck(id, { atMs: clock.nowMs(), replica: null, incarnation: null, taskId: null })
+    }
+    if (replica !== null)
+      saboteur.strike({ fault, replica, forMs: lastsMs, memoryBytes: spec.memoryBytes ?? 0 }, (strike) =>
+        this.struck(id, strike),
       )
-    })
-    return this.injected.find(({ id }) => id === injection.id) ?? injection
+    return this.injected.find((one) => one.id === id) ?? injection
+  }
+
+  private struck(id: string, strike: ChaosStrike): void {
+    this.injected = this.injected.map((one) => (one.id === id ? { ...one, strikes: [...one.strikes, strike] } : one))
   }
 
   /** The injected fault behind an incident, or null. */
-  behind({ replica, detectedMs }: Pick<Incident, 'replica' | 'detectedMs'>): Injection | null {
+  behind({ replica, taskId, dependency, detectedMs }: Incident): Injection | null {
     const hit = (one: Injection): boolean =>
-      one.strikes.some(
-        (strike) => strike.replica === replica && strike.atMs <= detectedMs && detectedMs - strike.atMs < aftermathMs,
-      )
+      one.strikes.some((strike) => {
+        const isAfter = strike.atMs <= detectedMs && detectedMs - strike.atMs < aftermathMs
+        const isSame = replica === null ? taskId !== null && strike.taskId === taskId : strike.replica === replica
+        return isAfter && (isSame || (dependency !== null && one.dependency === dependency))
+      })
     return this.injected.findLast(hit) ?? null
   }
 
@@ -94,6 +112,19 @@ export class Chaos {
     if (place === 'agent' && agent.kind !== 'module')
       refuse('its agent is a command, and only the host of a module agent misbehaves on request')
     if (needsMemoryLimit && memoryBytes === null) refuse('without limits.memory it would hurt the whole machine')
+  }
+
+  private dependencyOf({ dependency }: ChaosRequest, { name, dependsOn }: PoolSpec): string {
+    const { dependencies } = this.parts.tables
+    const wanted = dependency ?? dependsOn.find((one) => dependencies.has(one))
+    if (wanted === undefined)
+      throw new PrunellaError(
+        'PRUNELLA_INVALID',
+        `Pool ${name} cannot have outage: it depends on nothing that is checked.`,
+      )
+    if (!dependencies.has(wanted))
+      throw new PrunellaError('PRUNELLA_NOT_FOUND', `There is no dependency ${JSON.stringify(wanted)}.`)
+    return wanted
   }
 
   /** The one that is named; else, of those that are ready, one with a task in hand, and of these the one struck longest ago. */

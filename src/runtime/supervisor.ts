@@ -99,7 +99,7 @@ export function createSupervisor(parts: SupervisorParts): Supervisor {
     await Promise.all(couriers.map((courier) => courier.run(signal)))
   }
   const unreached = () => couriers.flatMap((courier) => courier.complaint ?? [])
-  const chaos = new Chaos({ ...parts, tables, saboteur: parts.saboteur ?? null })
+  const chaos = new Chaos({ ...parts, tables, probing, saboteur: parts.saboteur ?? null })
   const door = createDoor({ ...parts, chaos, tables, events, tick, pause, startedMs, unreached })
   return {
     door,

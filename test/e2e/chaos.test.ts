@@ -1,21 +1,36 @@
+import type { AddressInfo } from 'node:net'
+import { createServer, type Server } from 'node:net'
 import { afterAll, afterEach, expect, test } from 'vitest'
 import type { Score } from '../../src/cli/chaos-score.ts'
 import { main } from '../../src/cli/program.ts'
+import type { PrunellaConfig } from '../../src/config/index.ts'
 import { chaosFaults, chaosTable } from '../../src/model/chaos.ts'
 import { agentFixture, removeTestFolders, type TestNode, testNode } from '../node.ts'
 import { until } from '../until.ts'
 
 const token = 'chaos-token-chaos-token'
 let running: TestNode | null = null
+let server: Server | null = null
+
+/** What the pool's tasks look into: it takes connections, and that is all that its check wants. */
+async function archive(): Promise<string> {
+  const opened = createServer((socket) => socket.end())
+  server = opened
+  await new Promise<void>((resolve) => opened.listen(0, '127.0.0.1', resolve))
+  return `127.0.0.1:${(opened.address() as AddressInfo).port}`
+}
 
 async function start(chaos: boolean): Promise<TestNode> {
-  const config = {
+  const config: PrunellaConfig = {
     http: { port: 0 },
+    dependencies: { archive: { check: { tcp: await archive() }, critical: true } },
     pools: {
       p: {
         agent: agentFixture('clerk.ts'),
         replicas: { min: 3, max: 3 },
-        recovery: { backoff: { base: '50ms', max: '200ms' } },
+        dependsOn: ['archive'],
+        pulse: { suspect: '2s', hung: '3s' },
+        recovery: { backoff: { base: '50ms', max: '200ms' }, reset: '1s' },
         retry: { backoff: { base: '20ms', max: '100ms' } },
       },
     },
@@ -25,7 +40,7 @@ async function start(chaos: boolean): Promise<TestNode> {
   return running
 }
 
-/** The command in this process. It looks again when the supervisor has, not once a second. */
+/** The command in this process. Its second has 50 ms. */
 async function cli(...line: readonly string[]): Promise<{ code: number; out: string[]; err: string[] }> {
   const out: string[] = []
   const err: string[] = []
@@ -37,9 +52,8 @@ async function cli(...line: readonly string[]): Promise<{ code: number; out: str
     onStop: () => () => undefined,
     async *eachSecond(signal) {
       while (!signal.aborted) {
-        const before = running?.door.node().lastSweepMs
-        const turned = () => running?.door.node().lastSweepMs !== before
-        yield await until(turned, { timeoutMs: 20_000, what: 'a turn of the supervisor', everyMs: 50 })
+        let looks = 0
+        yield await until(() => ++looks > 1, { timeoutMs: 20_000, what: 'the next second', everyMs: 50 })
       }
     },
   })
@@ -49,23 +63,36 @@ async function cli(...line: readonly string[]): Promise<{ code: number; out: str
 afterEach(async () => {
   await running?.stop()
   running = null
+  server?.close()
 })
 afterAll(removeTestFolders)
 
 interface Card {
   readonly right: boolean
   readonly faults: readonly Score[]
-  readonly skipped: readonly unknown[]
+  readonly skipped: readonly { readonly fault: string }[]
 }
 
 test('every fault of the table is noticed for what it is, healed, and costs nothing', async () => {
   const { door } = await start(true)
-  const { code, out, err } = await cli('chaos', 'all', '--pool', 'p', '--input', '{"name":"Ada"}', '--json')
-  expect(err).toEqual(chaosFaults.map((fault) => `${fault}: right`))
+  const { code, out, err } = await cli(
+    'chaos',
+    'all',
+    '--pool',
+    'p',
+    '--input',
+    '{"name":"Ada"}',
+    '--for',
+    '1s',
+    '--json',
+  )
+  const tried = chaosFaults.filter((fault) => chaosTable[fault].needsMemoryLimit === undefined)
+  expect(err).toEqual(tried.map((fault) => `${fault}: right`))
   expect(code).toBe(0)
   expect(out).toHaveLength(1)
   const card: Card = JSON.parse(out[0] ?? '')
-  expect(card).toMatchObject({ right: true, skipped: [] })
+  expect(card.right).toBe(true)
+  expect(card.skipped.map(({ fault }) => fault)).toEqual(chaosFaults.filter((fault) => !tried.includes(fault)))
   for (const { fault, lost, doneTwice, noticedMs, recoveredMs } of card.faults) {
     expect({ fault, lost, doneTwice }).toEqual({ fault, lost: 0, doneTwice: 0 })
     const isNoticed = chaosTable[fault].verdict !== null
@@ -73,12 +100,11 @@ test('every fault of the table is noticed for what it is, healed, and costs noth
   }
   // Nobody mistakes it for a real failure: the ledger has who and why before each strike, and `why` says so.
   const asked = (await door.audit(100)).filter(({ what }) => what.startsWith('chaos '))
-  expect(asked.map(({ what }) => what).toReversed()).toEqual(chaosFaults.map((fault) => `chaos ${fault}`))
+  expect(asked.map(({ what }) => what).toReversed()).toEqual(tried.map((fault) => `chaos ${fault}`))
   expect(asked.every(({ who, reason }) => who === 'token operator' && reason === 'prunella chaos')).toBe(true)
-  const [crash] = card.faults
-  expect((await door.why(crash?.victims[0] ?? ''))?.text).toContain(
-    'It is no real failure: token operator injected crash.',
-  )
+  const { rows } = await door.incidents({ limit: 100 })
+  const words = await Promise.all(rows.map(async ({ id }) => (await door.why(id))?.text ?? ''))
+  expect(words.filter((text) => !/It is no real failure: token operator injected [a-z-]+\.$/.test(text))).toEqual([])
   expect(door.replicas().map(({ strikes }) => strikes)).toEqual([0, 0, 0])
 }, 120_000)
 

@@ -39,6 +39,8 @@ export interface ProcessHostOptions {
   readonly wantGroups?: boolean
   /** What starts a module agent. Default: the host in `src/agent`. */
   readonly bootFile?: string
+  /** Whether its replicas may be broken on purpose. Default false. */
+  readonly chaos?: boolean
 }
 
 const orphanBoundMs = 2_000
@@ -80,6 +82,7 @@ class Host implements ProcessHost, Saboteur {
       wantGroups: options.wantGroups ?? true,
       limitsMemory: pools.some(({ memoryBytes }) => memoryBytes !== null),
       bootFile: options.bootFile ?? ownBootFile,
+      chaos: options.chaos ?? false,
     })
     mkdirSync(this.#machine.runFolder, { recursive: true, mode: 0o711 })
     this.#pools = new Map(pools.map((pool) => [pool.name, pool]))
@@ -101,11 +104,18 @@ class Host implements ProcessHost, Saboteur {
   apply(effect: HostEffect): void {
     if (effect.kind === 'spawn') return this.#spawn(effect)
     const replica = this.#replicas.get(effect.replica)
-    if (replica?.incarnation === effect.incarnation) replica.apply(effect)
+    if (replica?.incarnation !== effect.incarnation) return
+    if (effect.kind === 'dispatch') this.#sabotage.dispatching(effect, replica)
+    replica.apply(effect)
   }
 
   strike(...order: Parameters<Saboteur['strike']>): void {
     this.#sabotage.strike(...order)
+  }
+
+  outage(dependency: string, forMs: number): void {
+    this.#sabotage.outage(dependency, forMs)
+    for (const replica of this.#replicas.values()) replica.sabotage({ type: 'outage', dependency, forMs })
   }
 
   logs(replica: ReplicaName): readonly LogLine[] {
