@@ -49,10 +49,11 @@ export interface BenchNode {
 export async function benchNode(
   pools: NonNullable<PrunellaConfig['pools']>,
   token: string | null = null,
+  more: { readonly chaos?: boolean; readonly dependencies?: NonNullable<PrunellaConfig['dependencies']> } = {},
 ): Promise<BenchNode> {
   const folder = await mkdtemp(join(tmpdir(), 'prunella-bench-'))
   const config = resolveConfig(
-    { pools, shutdown: '2s', http: { port: 0 } },
+    { pools, shutdown: '2s', http: { port: 0 }, dependencies: more.dependencies ?? {} },
     { root: folder, stateFolder: join(folder, '.prunella'), env: {}, fileExists: () => true },
   )
   const silent = {
@@ -60,7 +61,7 @@ export async function benchNode(
     warn: () => undefined,
     error: (_facts: unknown, message: string) => console.error(message),
   }
-  const node = await startNode(config, { token, log: silent })
+  const node = await startNode(config, { token, log: silent, chaos: more.chaos ?? false })
   return {
     node,
     folder,

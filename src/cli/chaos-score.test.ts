@@ -143,6 +143,12 @@ test('a fault that lasts has recovered by so much after its end', () => {
   expect([score.noticedMs, score.recoveredMs]).toEqual([40, 40])
 })
 
+test('an incident that was there before the strike is noticed again with its next action', () => {
+  const actions = [-50, 30].map((ms) => ({ kind: 'hard_restart', replica: 'p/0', at: at(ms) }))
+  const score = scoreOf({ ...crash, incidents: [incident('crashed', 'agent', { detectedAt: at(-50), actions })] })
+  expect([score.noticedMs, score.wrong]).toEqual([30, []])
+})
+
 test('tasks of others are not counted', () => {
   expect(scoreOf({ ...crash, tasks: null })).toMatchObject({ lost: null, doneTwice: null, wrong: [] })
 })

@@ -38,8 +38,9 @@ export function scoreOf({ injection, incidents, tasks, gaveUp }: Trial): Score {
   const { verdict } = chaosTable[fault]
   const struckMs = strikes[0] === undefined ? null : Date.parse(strikes[0].at)
   const victims = [...new Set(strikes.flatMap(({ replica }) => replica ?? []))]
-  const noticed = firstRight(fault, incidents)
-  const noticedMs = struckMs === null || noticed === null ? null : Date.parse(noticed.detectedAt) - struckMs
+  const right = incidents.filter((incident) => isRight(fault, incident))
+  const isNoticed = struckMs !== null && right.length > 0
+  const noticedMs = isNoticed ? Math.min(...right.map((incident) => noticedAt(incident, struckMs))) - struckMs : null
   const recovered = struckMs === null ? null : recoveredAt(incidents)
   const endMs = (struckMs ?? 0) + (chaosTable[fault].place === 'dependency' ? (injection.forMs ?? 0) : 0)
   const wrongActions = wrongOf(injection, incidents)
@@ -49,7 +50,7 @@ export function scoreOf({ injection, incidents, tasks, gaveUp }: Trial): Score {
   const recoveredMs = recovered === null ? null : recovered - endMs
   const wrong = [
     ...(struckMs === null ? ['it never struck: no task came to its replica'] : []),
-    ...(struckMs !== null && verdict !== null && noticed === null ? ['it was not noticed for what it is'] : []),
+    ...(struckMs !== null && verdict !== null && !isNoticed ? ['it was not noticed for what it is'] : []),
     ...strangers(fault, incidents).map((name) => `taken for ${name}`),
     ...(gaveUp ? ['it was not over in time'] : []),
     ...(lost ? [`${lost} lost`] : []),
@@ -65,7 +66,7 @@ export function isHealed({ injection, incidents }: Pick<Trial, 'injection' | 'in
   if (first === undefined) return false
   const { verdict } = chaosTable[injection.fault]
   if (verdict === null) return nowMs >= Date.parse(first.at) + (injection.forMs ?? 0)
-  return firstRight(injection.fault, incidents) !== null && recoveredAt(incidents) !== null
+  return incidents.some((one) => isRight(injection.fault, one)) && recoveredAt(incidents) !== null
 }
 
 function isRight(fault: ChaosFault, { fault: { kind, culprit } }: WireIncident): boolean {
@@ -73,9 +74,10 @@ function isRight(fault: ChaosFault, { fault: { kind, culprit } }: WireIncident):
   return verdict !== null && verdict.kinds.includes(kind) && verdict.culprits.includes(culprit)
 }
 
-function firstRight(fault: ChaosFault, incidents: readonly WireIncident[]): WireIncident | null {
-  const right = incidents.filter((incident) => isRight(fault, incident))
-  return right.toSorted((a, b) => Date.parse(a.detectedAt) - Date.parse(b.detectedAt))[0] ?? null
+/** An incident that was there before (in its probation, say) was taken up again with its next action. */
+function noticedAt({ detectedAt, actions }: WireIncident, struckMs: number): number {
+  const times = [detectedAt, ...actions.map(({ at }) => at)].map((at) => Date.parse(at))
+  return Math.min(...times.filter((at) => at >= struckMs))
 }
 
 /** What it was taken for and is not, nor on the way there. */

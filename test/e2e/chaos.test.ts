@@ -23,7 +23,9 @@ async function archive(): Promise<string> {
 async function start(chaos: boolean): Promise<TestNode> {
   const config: PrunellaConfig = {
     http: { port: 0 },
-    dependencies: { archive: { check: { tcp: await archive() }, critical: true } },
+    dependencies: {
+      archive: { check: { tcp: await archive() }, critical: true, breaker: { probe: '300ms', ramp: '1s' } },
+    },
     pools: {
       p: {
         agent: agentFixture('clerk.ts'),
