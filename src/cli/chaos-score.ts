@@ -71,7 +71,7 @@ export function isHealed({ injection, incidents }: Pick<Trial, 'injection' | 'in
 
 function isRight(fault: ChaosFault, { fault: { kind, culprit } }: WireIncident): boolean {
   const { verdict } = chaosTable[fault]
-  return verdict !== null && verdict.kinds.includes(kind) && verdict.culprits.includes(culprit)
+  return verdict?.kinds.includes(kind) === true && verdict.culprits.includes(culprit)
 }
 
 /** An incident that was there before (in its probation, say) was taken up again with its next action. */
