@@ -35,9 +35,11 @@ export async function run(argv: readonly string[]): Promise<boolean> {
   const pools: NonNullable<PrunellaConfig['pools']> = Object.fromEntries(
     Object.entries(kinds).map(([name, { concurrency = 1 }]) => [name, { ...pool, concurrency }]),
   )
-  const bench = await benchNode(pools, null, [
-    { kind: 'webhook', url: receiver.url, secret: 'a secret of a benchmark', minimum: 'info', allowPrivate: true },
-  ])
+  const bench = await benchNode(pools, null, {
+    notify: [
+      { kind: 'webhook', url: receiver.url, secret: 'a secret of a benchmark', minimum: 'info', allowPrivate: true },
+    ],
+  })
   const spinners = new Spinners()
   const { door } = bench.node
   const outcomes = new Map<string, number>()

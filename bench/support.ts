@@ -49,11 +49,14 @@ export interface BenchNode {
 export async function benchNode(
   pools: NonNullable<PrunellaConfig['pools']>,
   token: string | null = null,
-  notify: NonNullable<PrunellaConfig['notify']> = [],
+  more: Pick<PrunellaConfig, 'dependencies' | 'notify'> & { readonly chaos?: boolean } = {},
 ): Promise<BenchNode> {
   const folder = await mkdtemp(join(tmpdir(), 'prunella-bench-'))
   const config = resolveConfig(
-    { pools, notify, shutdown: '2s', http: { port: 0 } },
+    {
+      ...{ pools, shutdown: '2s', http: { port: 0 } },
+      ...{ dependencies: more.dependencies ?? {}, notify: more.notify ?? [] },
+    },
     { root: folder, stateFolder: join(folder, '.prunella'), env: {}, fileExists: () => true },
   )
   const silent = {
@@ -61,7 +64,7 @@ export async function benchNode(
     warn: () => undefined,
     error: (_facts: unknown, message: string) => console.error(message),
   }
-  const node = await startNode(config, { token, log: silent })
+  const node = await startNode(config, { token, log: silent, chaos: more.chaos ?? false })
   return {
     node,
     folder,

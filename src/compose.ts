@@ -26,6 +26,8 @@ export interface NodeOptions {
   readonly token: string | null
   /** Where log lines go. Default: standard error. */
   readonly log?: Log
+  /** Faults may be injected into what it runs. */
+  readonly chaos?: boolean
 }
 
 /** A running node: supervisor, processes, store, and its doors. */
@@ -68,6 +70,7 @@ export async function startNode(config: ResolvedConfig, options: NodeOptions): P
     workFolder: join(config.stateFolder, 'work'),
     storeId: inheritance.storeId,
     secrets,
+    chaos: options.chaos ?? false,
   })
   const random = createRandom(clock)
   const meter = createMeter(metrics)
@@ -79,6 +82,7 @@ export async function startNode(config: ResolvedConfig, options: NodeOptions): P
     random,
     store,
     host,
+    saboteur: options.chaos === true ? host : null,
     prober: createProber(redact),
     notifiers: config.notify.map((spec) => createNotifier(spec, { log, redact })),
     redact,

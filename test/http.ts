@@ -1,5 +1,6 @@
 import { request } from 'node:http'
 import type { Token } from '../src/http/index.ts'
+import type { Injection } from '../src/model/chaos.ts'
 import type { Incident } from '../src/model/incident.ts'
 import type { HealthReport } from '../src/model/probe.ts'
 import type { PoolView, ReplicaView } from '../src/model/snapshot.ts'
@@ -120,6 +121,18 @@ const pool: PoolView = {
   hold: null,
 }
 
+const injection: Injection = {
+  id: 'x1',
+  fault: 'crash',
+  pool: 'support',
+  replica: 'support/0',
+  dependency: null,
+  who: 'operator',
+  atMs: 1_000,
+  forMs: null,
+  strikes: [{ atMs: 2_000, replica: 'support/0', incarnation: 2, taskId: null }],
+}
+
 export function createFakeDoor(): FakeDoor {
   const events: StreamEvent[] = []
   const note = (...call: unknown[]) => void door.calls.push(call)
@@ -174,7 +187,7 @@ export function createFakeDoor(): FakeDoor {
   return door
 }
 
-type Questions = 'submit' | 'task' | 'waitForTask' | 'tasks' | 'retry' | 'resolve' | 'operate'
+type Questions = 'inject' | 'injections' | 'submit' | 'task' | 'waitForTask' | 'tasks' | 'retry' | 'resolve' | 'operate'
 
 function createQuestions(self: () => FakeDoor, note: (...call: unknown[]) => void): Pick<NodeDoor, Questions> {
   const keys = new Map<string, string>()
@@ -211,6 +224,11 @@ function createQuestions(self: () => FakeDoor, note: (...call: unknown[]) => voi
       note('resolve', id, answer.kind === 'repeat' ? { kind: 'repeat' } : answer, who, reason)
       return 'queued'
     },
+    async inject(request, who) {
+      note('inject', request, who)
+      return injection
+    },
+    injections: () => [injection],
     async operate(command, who, reason) {
       note('operate', command, who, reason)
       return self().conflict

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { type Node, startNode } from '../src/compose.ts'
+import { type Node, type NodeOptions, startNode } from '../src/compose.ts'
 import { type PrunellaConfig, resolveConfig } from '../src/config/index.ts'
 import type { Json } from '../src/model/json.ts'
 import type { TaskView } from '../src/model/task.ts'
@@ -26,9 +26,15 @@ const folders: string[] = []
 /**
  * A node with real processes and a real store below the temporary directory; no port.
  *
+ * @param options  A token opens a port.
  * @param probeEveryMs  Checks of dependencies come this often, where the default of 30 s is too long to wait for.
  */
-export async function testNode(config: PrunellaConfig, folder?: string, probeEveryMs?: number): Promise<TestNode> {
+export async function testNode(
+  config: PrunellaConfig,
+  folder?: string,
+  probeEveryMs?: number,
+  options: Partial<NodeOptions> = {},
+): Promise<TestNode> {
   const root = folder ?? (await mkdtemp(join(tmpdir(), 'prunella-test-')))
   if (folder === undefined) folders.push(root)
   const lines: string[] = []
@@ -42,7 +48,7 @@ export async function testNode(config: PrunellaConfig, folder?: string, probeEve
           ...asked,
           dependencies: asked.dependencies.map((one) => ({ ...one, probe: { ...one.probe, periodMs: probeEveryMs } })),
         }
-  const node = await startNode(resolved, { token: null, log: { info: write, warn: write, error: write } })
+  const node = await startNode(resolved, { token: null, log: { info: write, warn: write, error: write }, ...options })
   const { door } = node
   return {
     node,

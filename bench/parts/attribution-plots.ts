@@ -42,7 +42,7 @@ const gone = Number.POSITIVE_INFINITY
 
 export const plainStep: StepScript = {
   ...{ name: 'step0', kind: 'step', ms: 2_000, repeat: 'safe_to_retry', progressMs: null, timeoutMs: null },
-  ...{ blocking: false, uses: null },
+  ...{ blocking: false, uses: null, seen: null },
 }
 
 /** Does it to the victim as soon as it has something in hand. */

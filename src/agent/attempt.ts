@@ -7,6 +7,7 @@ import type { RepeatWord } from '../model/task.ts'
 import type { AgentFrame, SupervisorFrame } from '../protocol/frames.ts'
 import { blame } from './blame.ts'
 import type { Channel } from './channel.ts'
+import type { Misbehaviour } from './chaos.ts'
 import type { Call, ReplicaContext, Task, Waiting } from './definition.ts'
 import { toErrorInfo, toPayload, toPrint } from './payload.ts'
 
@@ -15,6 +16,7 @@ export interface AttemptHost extends ReplicaContext {
   readonly channel: Pick<Channel, 'send' | 'sendProgress' | 'flush' | 'isFull' | 'drained'>
   /** False once the supervisor has been silent for longer than the lease. */
   readonly isLeased: boolean
+  readonly chaos: Misbehaviour | null
 }
 
 /** What a step or tool says about itself. */
@@ -326,7 +328,10 @@ export class Attempt {
     this.#busy += 1
     return this.#until(open, (resolve, reject) => {
       const returned = (): void => this.#returned()
-      const outcome = (async () => fn(call))()
+      const outcome = (async () => {
+        this.host.chaos?.refuse(dependency)
+        return fn(call)
+      })()
       const failed = (error: Error): void => {
         blame(error, dependency)
         reject(error)

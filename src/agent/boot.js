@@ -79,5 +79,7 @@ if (agentFile === undefined) {
   process.exit(2)
 }
 const { Host } = await import('./host.ts')
+const { Misbehaviour } = await import('./chaos.ts')
+const chaos = process.argv[3] === '--chaos' ? new Misbehaviour() : null
 // Not before the supervisor says so: by then this process is in the groups that limit it.
-new Host(agentFile, () => import(pathToFileURL(agentFile).href))
+new Host(agentFile, () => import(pathToFileURL(agentFile).href), chaos)

@@ -5,6 +5,7 @@ import type { JournalStep } from '../model/task.ts'
 import { protocolVersion, type SupervisorFrame } from '../protocol/frames.ts'
 import { Attempt, leaseExpired } from './attempt.ts'
 import { Channel } from './channel.ts'
+import type { Misbehaviour } from './chaos.ts'
 import { Checks } from './checks.ts'
 import { nowMs } from './clock.ts'
 import { createContext } from './context.ts'
@@ -34,6 +35,7 @@ const closingMs = 500
 export class Host implements ReplicaContext {
   readonly channel: Channel
   readonly log: ReplicaContext['log']
+  readonly chaos: Misbehaviour | null
   replica: ReplicaContext['replica'] = { name: '', pool: '', incarnation: 0 }
   readonly #load: () => Promise<AgentDefinition>
   #agent: AgentDefinition | null = null
@@ -50,8 +52,12 @@ export class Host implements ReplicaContext {
   #turnSinceMs = 0
   #willStart = false
 
-  /** @param load  Runs the agent's file for the first time: called once the supervisor has adopted this process. */
-  constructor(agentFile: string, load: () => Promise<AgentModule>) {
+  /**
+   * @param load  Runs the agent's file for the first time: called once the supervisor has adopted this process.
+   * @param chaos  Null but in a process that may be made to misbehave.
+   */
+  constructor(agentFile: string, load: () => Promise<AgentModule>, chaos: Misbehaviour | null) {
+    this.chaos = chaos
     this.#load = () => loadAgent(agentFile, load)
     this.channel = new Channel({
       frame: (frame) => this.#receive(frame),
@@ -89,6 +95,10 @@ export class Host implements ReplicaContext {
         return this.#running.get(keyOf(frame))?.nudge(frame.text)
       case 'compact':
         return this.#compact(frame)
+      case 'misbehave':
+        return this.chaos?.order(frame)
+      case 'outage':
+        return this.chaos?.outage(frame.dependency, frame.forMs)
       case 'lease':
         return
       default:
@@ -175,7 +185,13 @@ export class Host implements ReplicaContext {
   async #run(agent: AgentDefinition, attempt: Attempt, context: ReturnType<typeof createContext>, key: string) {
     const name = { task: attempt.task.id, fence: attempt.fence }
     try {
-      const output = toPayload(await agent.run(attempt.task, context), `The output of task ${attempt.task.id}`)
+      const work = (): unknown => agent.run(attempt.task, context)
+      const deed = this.chaos?.take(key)
+      if (deed !== undefined) attempt.compactor = null // The agent knows nothing of this attempt.
+      const output = toPayload(
+        await (deed === undefined ? work() : deed(context, work)),
+        `The output of task ${attempt.task.id}`,
+      )
       if (!attempt.isOver) this.channel.send({ type: 'done', ...name, output })
     } catch (error) {
       if (!attempt.isOver) this.channel.send({ type: 'failed', ...name, error: toErrorInfo(error) })

@@ -22,6 +22,8 @@ const fields: ReadonlyMap<unknown, readonly (readonly [string, Field])[]> = new 
     reset: { ...attempt, reason: 'string' },
     nudge: { ...attempt, text: 'string' },
     compact: { ...attempt, timeoutMs: 'number', reason: 'string' },
+    misbehave: { ...attempt, fault: 'string', forMs: 'number', memoryBytes: 'number' },
+    outage: { dependency: 'string', forMs: 'number' },
     lease: {},
     ping: { ping: 'number' },
     check: { probe: 'number', timeoutMs: 'number' },

@@ -1,3 +1,4 @@
+import type { ChaosFault } from '../model/chaos.ts'
 import type { PoolName, ReplicaName, TaskId } from '../model/ids.ts'
 import type { Json } from '../model/json.ts'
 
@@ -17,6 +18,8 @@ export interface Init extends Common {
 
 export interface Up extends Common {
   readonly name: 'up'
+  /** Lets faults be injected. */
+  readonly chaos: boolean
 }
 
 export interface Demo extends Common {
@@ -83,6 +86,19 @@ export interface Replay extends Common {
   readonly leaveOneOut: boolean
 }
 
+export interface Chaos extends Common {
+  readonly name: 'chaos'
+  /** Null: say which there are. */
+  readonly fault: ChaosFault | 'all' | null
+  readonly pool?: PoolName
+  readonly replica?: ReplicaName
+  readonly dependency?: string
+  readonly forMs?: number
+  /** Of the tasks that it submits, JSON as text; without it there must be others. */
+  readonly input?: string
+  readonly reason?: string
+}
+
 /** An operator's action: who and why stand in the ledger. */
 export interface Operate extends Common {
   readonly name: 'operate'
@@ -103,4 +119,17 @@ export interface Operate extends Common {
 }
 
 /** One command line, checked. */
-export type Command = Init | Up | Demo | Submit | Status | Agents | Tasks | Incidents | Why | Logs | Replay | Operate
+export type Command =
+  | Init
+  | Up
+  | Demo
+  | Submit
+  | Status
+  | Agents
+  | Tasks
+  | Incidents
+  | Why
+  | Logs
+  | Replay
+  | Chaos
+  | Operate

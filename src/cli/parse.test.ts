@@ -7,7 +7,8 @@ test.each([
   { line: 'init', command: { name: 'init', agent: 'typescript' } },
   { line: 'init --python', command: { name: 'init', agent: 'python' } },
   { line: 'init --command', command: { name: 'init', agent: 'command' } },
-  { line: 'up --config other.json', command: { name: 'up', config: 'other.json' } },
+  { line: 'up --config other.json', command: { name: 'up', chaos: false, config: 'other.json' } },
+  { line: 'up --chaos', command: { name: 'up', chaos: true } },
   { line: 'demo', command: { name: 'demo', once: false, port: 8080 } },
   { line: 'demo --once --port 0', command: { name: 'demo', once: true, port: 0 } },
   { line: 'submit hello {"a":1}', command: { name: 'submit', pool: 'hello', input: '{"a":1}', wait: false } },
@@ -45,6 +46,12 @@ test.each([
   {
     line: 'replay runs.jsonl.gz --nudge --leave-one-out --config c.json --pool p',
     command: { name: 'replay', file: 'runs.jsonl.gz', nudge: true, leaveOneOut: true, config: 'c.json', pool: 'p' },
+  },
+  { line: 'chaos', command: { name: 'chaos', fault: null } },
+  { line: 'chaos crash --pool p', command: { name: 'chaos', fault: 'crash', pool: 'p' } },
+  {
+    line: 'chaos all --replica p/0 --for 10s --input {"a":1} --reason why',
+    command: { name: 'chaos', fault: 'all', replica: 'p/0', forMs: 10_000, input: '{"a":1}', reason: 'why' },
   },
   { line: 'restart a/0', command: { name: 'operate', verb: 'restart', target: 'a/0', body: { kind: 'hard' } } },
   { line: 'restart a/0 --soft', command: { name: 'operate', verb: 'restart', target: 'a/0', body: { kind: 'soft' } } },
@@ -99,6 +106,9 @@ test.each([
   { line: `resolve ${id}`, says: 'give one of' },
   { line: `resolve ${id} --repeat --result 1`, says: 'give one of' },
   { line: `resolve ${id} --fail gone --reason other`, says: 'give one of' },
+  { line: 'chaos crash', says: 'one of --pool and --replica' },
+  { line: 'chaos crash --pool p --replica p/0', says: 'one of --pool and --replica' },
+  { line: 'chaos earthquake --pool p', says: 'Allowed choices' },
   { line: 'demo --port 65536', says: 'from 0 to 65535' },
 ])('refuses $line', ({ line, says }) => {
   const parsed = parse(line.split(' '), '1.2.3')
@@ -118,7 +128,7 @@ test('the version and the help are answers, on standard output', () => {
 test('every command has help with an example that parses', () => {
   const { out } = parse(['--help'], '1.2.3') as { readonly out: string }
   const names = [...out.matchAll(/^ {2}([a-z]+) \[options\]/gm)].map(([, name]) => name ?? '')
-  expect(names).toHaveLength(21)
+  expect(names).toHaveLength(22)
   for (const name of names) {
     const help = parse([name, '--help'], '1.2.3') as { readonly out: string }
     const examples = [...help.out.matchAll(/^ {2}prunella (.*)$/gm)].map(([, example]) => example ?? '')

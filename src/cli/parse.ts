@@ -1,10 +1,22 @@
-import { Command as Commander, CommanderError, Option } from 'commander'
+import { Argument, Command as Commander, CommanderError, Option } from 'commander'
+import { type ChaosFault, chaosFaults } from '../model/chaos.ts'
 import type { ReplicaName } from '../model/ids.ts'
 import { limits } from '../model/limits.ts'
 import { addActions } from './actions.ts'
 import type { Command, Common } from './command.ts'
 import { exits } from './errors.ts'
-import { toDuration, toInput, toLimit, toName, toPort, toPriority, toReplica, toSubject } from './values.ts'
+import {
+  toDuration,
+  toInput,
+  toJsonText,
+  toLimit,
+  toName,
+  toPort,
+  toPriority,
+  toReason,
+  toReplica,
+  toSubject,
+} from './values.ts'
 
 /** A command, or what to say instead: help, the version, what is wrong with the line. */
 export type Parsed =
@@ -29,6 +41,7 @@ export function parse(argv: readonly string[], version: string): Parsed {
   addLists(add, take)
   addQuestions(add, take)
   addReplay(add, take)
+  addChaos(add, take)
   addActions(add, take)
   const said = () => ({ out: out.join(''), err: err.join('') })
   try {
@@ -64,9 +77,9 @@ function addNode(add: Add, take: Take): void {
     .action(({ python, command, ...common }: Common & { python?: true; command?: true }) =>
       take({ ...common, name: 'init', agent: python ? 'python' : command ? 'command' : 'typescript' }),
     )
-  add('up', 'start the pools, the API and the page', ['up', 'up --config other.config.ts']).action((common: Common) =>
-    take({ ...common, name: 'up' }),
-  )
+  add('up', 'start the pools, the API and the page', ['up', 'up --config other.config.ts'])
+    .option('--chaos', 'let `prunella chaos` hurt what runs here, for real', false)
+    .action((options: Common & { chaos: boolean }) => take({ ...options, name: 'up' }))
   add('demo', 'run a pool, hurt it in five ways, and watch it heal', ['demo', 'demo --once'])
     .option('--once', 'end when it has healed', false)
     .option('--port <port>', 'of the page and the API', toPort, 8080)
@@ -166,6 +179,42 @@ function addReplay(add: Add, take: Take): void {
     .option('--nudge', 'flag what would have been nudged, not only what would have been acted on', false)
     .option('--leave-one-out', 'tune on all sources but one, measure on that one (labelled files)', false)
     .action((file: string, options: ReplayOptions) => take({ ...options, name: 'replay', file }))
+}
+
+interface ChaosOptions extends Common {
+  readonly pool?: string
+  readonly replica?: ReplicaName
+  readonly dependency?: string
+  readonly for?: number
+  readonly input?: string
+  readonly reason?: string
+}
+
+function addChaos(add: Add, take: Take): void {
+  add('chaos', 'inject a fault for real, and print the scorecard; without a fault: which there are', [
+    'chaos',
+    `chaos crash --pool support --input '{"question":"?"}'`,
+    'chaos freeze --replica support/0',
+    `chaos all --pool support --input '{"question":"?"}' --json`,
+  ])
+    .addArgument(
+      new Argument('[fault]', 'its name, or all of them one after the other').choices([...chaosFaults, 'all']),
+    )
+    .option('--pool <pool>', 'hits one of its replicas', toName)
+    .option('--replica <replica>', 'hits this one, e.g. support/3', toReplica)
+    .option('--dependency <name>', 'which one fails; default: the first that the pool depends on', toName)
+    .option('--for <duration>', 'how long it lasts, where it lasts, e.g. 10s', toDuration)
+    .option(
+      '--input <json>',
+      'of tasks that it submits and follows; without it others must keep the pool busy',
+      toJsonText,
+    )
+    .option('--reason <text>', 'why: stands in the ledger beside who', toReason)
+    .action((fault: ChaosFault | 'all' | undefined, { for: forMs, ...options }: ChaosOptions, command: Commander) => {
+      if (fault !== undefined && (options.pool === undefined) === (options.replica === undefined))
+        command.error('error: say whom it hits, with one of --pool and --replica')
+      take({ ...options, name: 'chaos', fault: fault ?? null, ...(forMs === undefined ? {} : { forMs }) })
+    })
 }
 
 const statuses = ['queued', 'scheduled', 'held', 'leased', 'returning', 'done', 'failed', 'dead_letter', 'cancelled']

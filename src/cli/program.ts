@@ -57,6 +57,8 @@ async function run(command: Command, io: Io): Promise<number> {
       const { loadConfig } = await import('../config/index.ts')
       return (await import('./commands/replay.ts')).run(command, io, { loadConfig })
     }
+    case 'chaos':
+      return (await import('./commands/chaos.ts')).run(command, io)
     case 'operate':
       return (await import('./commands/operate.ts')).run(command, io)
     default:

@@ -1,3 +1,5 @@
+import type { ChaosFault } from '../model/chaos.ts'
+import type { Culprit, FaultKind } from '../model/fault.ts'
 import type { Json } from '../model/json.ts'
 import type { TaskStatus } from '../model/task.ts'
 
@@ -30,10 +32,12 @@ export interface WireIncident {
   readonly replica: string | null
   readonly task: string | null
   readonly status: string
-  readonly fault: { readonly kind: string; readonly culprit: string; readonly evidence: readonly string[] }
+  readonly fault: { readonly kind: FaultKind; readonly culprit: Culprit; readonly evidence: readonly string[] }
   readonly detectedAt: string
+  readonly recoveredAt: string | null
   readonly detectionMs: number
   readonly recoveryMs: number | null
+  readonly actions: readonly { readonly kind: string; readonly replica: string | null; readonly at: string }[]
   readonly timeline: readonly { readonly at: string; readonly kind: string; readonly text: string }[]
 }
 
@@ -81,4 +85,18 @@ export interface WireNode {
   readonly lagMs: number
   readonly shuttingDown: boolean
   readonly blindSpots: readonly string[]
+}
+
+export interface WireInjection {
+  readonly id: string
+  readonly fault: ChaosFault
+  readonly pool: string
+  readonly replica: string | null
+  readonly at: string
+  readonly forMs: number | null
+  readonly strikes: readonly {
+    readonly at: string
+    readonly replica: string | null
+    readonly task: string | null
+  }[]
 }

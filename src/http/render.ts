@@ -1,4 +1,5 @@
 import type { QueueDepth } from '../model/change.ts'
+import type { Injection } from '../model/chaos.ts'
 import type { Notice } from '../model/event.ts'
 import type { Incident } from '../model/incident.ts'
 import type { DependencyView, NodeView, PoolView, ReplicaView } from '../model/snapshot.ts'
@@ -139,6 +140,15 @@ export function renderLog({ atMs, ...line }: LogLine): object {
 
 export function renderAudit({ atMs, ...row }: AuditRow): object {
   return { at: iso(atMs), ...row }
+}
+
+export function renderInjection({ atMs, strikes, ...injection }: Injection): object {
+  const struck = strikes.map(({ atMs: struckMs, taskId, ...strike }) => ({
+    at: iso(struckMs),
+    ...strike,
+    task: taskId,
+  }))
+  return { at: iso(atMs), ...injection, strikes: struck }
 }
 
 export function renderNotice(notice: Notice): object {

@@ -232,6 +232,7 @@ describe('answers', () => {
       body: { reason: 'fixed' },
       command: { kind: 'release', replica: 'support/0' },
     },
+    { path: 'replicas/support/0/absolve', command: { kind: 'absolve', replica: 'support/0' } },
     { path: 'pools/support/hold', body: {}, command: { kind: 'hold', pool: 'support' } },
     { path: 'pools/support/resume', body: {}, command: { kind: 'resume', pool: 'support' } },
     { path: 'pools/support/scale', body: { replicas: 3 }, command: { kind: 'scale', pool: 'support', replicas: 3 } },
@@ -244,6 +245,30 @@ describe('answers', () => {
     })
     expect(answer).toMatchObject({ status: 200, body: { accepted: true, incident: 'i1' } })
     expect(door.calls).toEqual([['operate', command, 'Ada (token operator)', body?.reason ?? '']])
+  })
+
+  test.each([
+    { body: { fault: 'crash', pool: 'support' }, asked: { fault: 'crash', pool: 'support', reason: '' } },
+    {
+      body: { fault: 'freeze', replica: 'support/0', for: '10s', dependency: 'db', reason: 'drill' },
+      asked: { fault: 'freeze', replica: 'support/0', dependency: 'db', reason: 'drill', forMs: 10_000 },
+    },
+  ])('chaos: $body.fault is asked for and answered', async ({ body, asked }) => {
+    const answer = await call(server.url, 'POST', '/api/v1/chaos', { token, body })
+    const strike = { at: '1970-01-01T00:00:02.000Z', replica: 'support/0', incarnation: 2, task: null }
+    expect(answer).toMatchObject({ status: 201, body: { id: 'x1', at: '1970-01-01T00:00:01.000Z', strikes: [strike] } })
+    expect(door.calls).toEqual([['inject', asked, 'token operator']])
+  })
+
+  test.each([
+    { body: { fault: 'earthquake', pool: 'support' }, names: 'body.fault' },
+    { body: { fault: 'crash' }, names: 'neither a pool nor a replica' },
+    { body: { fault: 'crash', replica: 'support' }, names: 'body.replica' },
+    { body: { fault: 'crash', pool: 'support', for: '11m' }, names: 'body.for' },
+  ])('chaos refuses $body', async ({ body, names }) => {
+    const answer = await call(server.url, 'POST', '/api/v1/chaos', { token, body })
+    expect(answer).toMatchObject({ status: 400, body: { detail: expect.stringContaining(names) } })
+    expect(door.calls).toEqual([])
   })
 
   test('what the supervisor refuses is a conflict', async () => {

@@ -43,6 +43,11 @@ export const limits = {
   /** What the print of a result looks at, bytes of canonical JSON: hashed, and counted (6 ms in Node, 70 in Python). */
   printHashedBytes: 64 * 1024,
   printCountedBytes: 256 * 1024,
+  /** How long an injected fault waits for a task to strike, ms; and injected faults remembered. */
+  chaosArmedMs: 60_000,
+  injectionsKept: 200,
+  /** Longest injected fault, ms. */
+  chaosMs: 600_000,
   /** Cost of one model call, USD: what is beyond is a mistake, and sums of it must stay finite. */
   usdPerCall: 1_000_000,
   /** Attempts remembered in a task's record; older ones are counted only. */

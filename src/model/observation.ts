@@ -164,6 +164,8 @@ export type OperatorCommand =
   | { readonly kind: 'drain'; readonly replica: ReplicaName }
   | { readonly kind: 'quarantine'; readonly replica: ReplicaName }
   | { readonly kind: 'release'; readonly replica: ReplicaName }
+  /** What it was charged with was not its own doing: a fault that somebody injected, say. */
+  | { readonly kind: 'absolve'; readonly replica: ReplicaName }
   | { readonly kind: 'hold'; readonly pool: PoolName }
   | { readonly kind: 'resume'; readonly pool: PoolName }
   | { readonly kind: 'scale'; readonly pool: PoolName; readonly replicas: number }

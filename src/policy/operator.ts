@@ -3,7 +3,7 @@ import type { ActionKind, Fault } from '../model/fault.ts'
 import type { Incident } from '../model/incident.ts'
 import type { OperatorCommand, OperatorRequest } from '../model/observation.ts'
 import type { PoolSpec } from '../model/pool.ts'
-import type { AttemptRow, PoolRow } from '../model/rows.ts'
+import type { AttemptRow, PoolRow, ReplicaRow } from '../model/rows.ts'
 import { askToReset, revokeAttempt } from './attempts.ts'
 import { act, askForReview, close, openIncident, recover, worsen } from './incident.ts'
 import { Draft, type Outcome, type View } from './outcome.ts'
@@ -20,6 +20,7 @@ export function onReplicaCommand(view: View, request: OperatorRequest & { readon
   const { command } = request
   const { phase } = view.replica
   if (command.kind === 'release') return release(view, request)
+  if (command.kind === 'absolve') return absolve(view, request)
   if (phase.kind === 'quarantined') return refuse(request, `${view.replica.name} is quarantined: release it first`)
   if (phase.kind === 'waiting' || phase.kind === 'stopping')
     return refuse(request, `${view.replica.name} has no running process now (${phase.kind})`)
@@ -126,6 +127,32 @@ function release(view: View, request: OperatorRequest): Outcome {
     { kind: 'accepted', incidentId: incident?.id ?? null, text: `${replica.name} released` },
     nowMs,
   )
+}
+
+/** Takes back what a replica was charged with, in its row and in the pool's cross table. What is still being mended goes on. */
+function absolve(view: View, request: OperatorRequest): Outcome {
+  const { nowMs, replica, incident, pool } = view
+  if (replica.phase.kind === 'quarantined') return refuse(request, `${replica.name} is quarantined: release it`)
+  const draft = new Draft()
+  // As many of the pool's replacements as it had: they slow down nobody's return any more (R5).
+  const kept = Math.max(0, pool.replacedMs.length - replica.replacedMs.length)
+  const marks = pool.marks.filter((mark) => mark.replica !== replica.name)
+  draft.pool = { ...pool, marks, replacedMs: pool.replacedMs.slice(0, kept) }
+  const isOver = incident?.status === 'probation'
+  const row: ReplicaRow = {
+    ...{ ...replica, strikes: [], replacedMs: [] },
+    ...(isOver ? { incidentId: null, probationUntilMs: null } : {}),
+  }
+  draft.setReplica(row)
+  draft.change({ kind: 'replica', record: recordOf(row) })
+  if (isOver) {
+    const closed = close(incident, nowMs, `absolved by ${request.who}: ${request.reason}`)
+    draft.setIncident(closed)
+    draft.change({ kind: 'incident', incident: closed })
+    draft.notice({ kind: 'incident', incident: closed, severity: 'info', change: 'closed', atMs: nowMs })
+  }
+  const text = `${replica.name} is absolved: no strikes`
+  return answer(draft, request, { kind: 'accepted', incidentId: isOver ? incident.id : null, text }, nowMs)
 }
 
 /** Opens (or continues) the replica's incident with the operator's action in it. */

@@ -1,3 +1,4 @@
+import type { ChaosRequest, Injection } from '../model/chaos.ts'
 import type { OperatorAnswer } from '../model/effect.ts'
 import type { Notice } from '../model/event.ts'
 import type { IncidentId, PoolName, ReplicaName, TaskId } from '../model/ids.ts'
@@ -38,6 +39,15 @@ export interface NodeDoor {
   resolve(id: TaskId, answer: ResolveAnswer, who: string, reason: string): Promise<ResolveOutcome>
   /** Enters the inbox like any fact; resolves when the tick has decided and committed. */
   operate(command: OperatorCommand, who: string, reason: string): Promise<OperatorAnswer>
+  /**
+   * Injects a fault for real. Who, what and why are in the ledger before it strikes.
+   *
+   * @throws PrunellaError FORBIDDEN on a node that was not started for it, NOT_FOUND, CONFLICT (no replica is ready),
+   *   INVALID (this pool cannot have this fault).
+   */
+  inject(request: ChaosRequest, who: string): Promise<Injection>
+  /** The newest last. @throws PrunellaError FORBIDDEN on a node that was not started for it. */
+  injections(): readonly Injection[]
 
   node(): NodeView
   pools(): readonly PoolView[]

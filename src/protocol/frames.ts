@@ -162,6 +162,19 @@ export type SupervisorFrame =
       readonly timeoutMs: number
       readonly reason: string
     }
+  /** Only from a node started with `--chaos`, and only heeded by a host it started: that attempt, whose `task` follows, misbehaves. */
+  | {
+      readonly type: 'misbehave'
+      readonly leaseMs: number
+      readonly task: string
+      readonly fence: number
+      readonly fault: string
+      readonly forMs: number
+      /** The pool's limit, 0 without one. */
+      readonly memoryBytes: number
+    }
+  /** As above: calls that use this dependency fail for `forMs`. */
+  | { readonly type: 'outage'; readonly leaseMs: number; readonly dependency: string; readonly forMs: number }
   | { readonly type: 'lease'; readonly leaseMs: number }
   | { readonly type: 'ping'; readonly leaseMs: number; readonly ping: number }
   | { readonly type: 'check'; readonly leaseMs: number; readonly probe: number; readonly timeoutMs: number }

@@ -1,8 +1,10 @@
 import type { OperatorAnswer } from '../model/effect.ts'
 import { PrunellaError } from '../model/errors.ts'
 import { isValidName, parseReplicaName } from '../model/ids.ts'
+import type { Incident } from '../model/incident.ts'
 import { limits } from '../model/limits.ts'
 import type { OperatorCommand } from '../model/observation.ts'
+import type { Explanation } from '../model/snapshot.ts'
 import { isFinal, type NewTask, type TaskView } from '../model/task.ts'
 import { explainIncident, explainReplica, explainTask } from '../policy/explain.ts'
 import type { Clock } from '../port/clock.ts'
@@ -12,6 +14,7 @@ import type { NodeDoor, Submission } from '../port/node.ts'
 import type { ProcessHost } from '../port/process-host.ts'
 import type { Random } from '../port/random.ts'
 import type { ResolveOutcome, RetryOutcome, Store } from '../port/store.ts'
+import type { Chaos } from './chaos.ts'
 import { dependencyViews } from './dependencies.ts'
 import type { EventLog } from './events.ts'
 import { gauges } from './gauges.ts'
@@ -34,6 +37,7 @@ export interface DoorParts {
   readonly events: EventLog
   readonly tick: Tick
   readonly pause: PauseWatch
+  readonly chaos: Chaos
   readonly startedMs: number
   /** Notifiers that are not reached, in words. */
   readonly unreached: () => readonly string[]
@@ -58,6 +62,8 @@ export function createDoor(parts: DoorParts): Door {
       reopen(parts, { who, what: 'resolve', target: id, reason }, (nowMs) => store.resolve(id, answer, nowMs)),
     operate: (command, who, reason) => operators.ask(command, who, reason),
     answer: (request, answer) => operators.answer(request, answer),
+    inject: (request, who) => parts.chaos.inject(request, who),
+    injections: () => parts.chaos.list(),
     node: () => ({
       startedMs: parts.startedMs,
       lastSweepMs: tick.lastSweepMs,
@@ -228,23 +234,27 @@ async function reopen<Outcome extends ResolveOutcome | RetryOutcome>(
 }
 
 async function why(parts: DoorParts, subject: string): ReturnType<NodeDoor['why']> {
-  const { tables, store, clock } = parts
+  const { tables, store, clock, chaos } = parts
   const nowMs = clock.nowMs()
+  const explain = (incident: Incident): Explanation => {
+    const explained = explainIncident(incident, nowMs)
+    const cause = chaos.behind(incident)
+    if (cause === null) return explained
+    return { ...explained, text: `${explained.text} It is no real failure: ${cause.who} injected ${cause.fault}.` }
+  }
   if (parseReplicaName(subject) !== null) {
     const row = tables.replicas.get(subject as `${string}/${number}`)
     if (row === undefined) return null
     const open = row.incidentId === null ? null : await store.incident(row.incidentId)
     const last = open ?? (await store.incidents({ replica: row.name, limit: 1 })).rows[0] ?? null
-    return explainReplica(row, last, nowMs)
+    return last === null ? explainReplica(row, null, nowMs) : explain(last)
   }
   if (subject === 'last') {
     const last = (await store.incidents({ limit: 1 })).rows[0]
-    return last === undefined
-      ? { subject: 'last', culprit: null, text: 'There was no incident.' }
-      : explainIncident(last, nowMs)
+    return last === undefined ? { subject: 'last', culprit: null, text: 'There was no incident.' } : explain(last)
   }
   const incident = await store.incident(subject)
-  if (incident !== null) return explainIncident(incident, nowMs)
+  if (incident !== null) return explain(incident)
   const task = await store.task(subject)
   return task === null ? null : explainTask(task)
 }

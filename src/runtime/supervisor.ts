@@ -12,7 +12,9 @@ import type { Notifier } from '../port/notifier.ts'
 import type { Prober } from '../port/prober.ts'
 import type { ProcessHost } from '../port/process-host.ts'
 import type { Random } from '../port/random.ts'
+import type { Saboteur } from '../port/saboteur.ts'
 import type { Store } from '../port/store.ts'
+import { Chaos } from './chaos.ts'
 import { createDoor } from './door.ts'
 import { EventLog } from './events.ts'
 import type { TickInbox } from './inbox.ts'
@@ -42,6 +44,8 @@ export interface SupervisorParts {
   readonly redact: Redact
   readonly meter: Meter
   readonly log: Log
+  /** Only of a node that may be hurt on purpose. */
+  readonly saboteur?: Saboteur | null
   /** Which facts belong to the process we mean; the simulator plants a bug here. Default: same incarnation. */
   readonly isCurrent?: TickParts['isCurrent']
 }
@@ -95,7 +99,8 @@ export function createSupervisor(parts: SupervisorParts): Supervisor {
     await Promise.all(couriers.map((courier) => courier.run(signal)))
   }
   const unreached = () => couriers.flatMap((courier) => courier.complaint ?? [])
-  const door = createDoor({ ...parts, tables, events, tick, pause, startedMs, unreached })
+  const chaos = new Chaos({ ...parts, tables, probing, saboteur: parts.saboteur ?? null })
+  const door = createDoor({ ...parts, chaos, tables, events, tick, pause, startedMs, unreached })
   return {
     door,
     async start(inheritance) {

@@ -37,6 +37,15 @@ describe('the process', () => {
     expect(await agent.exited()).toEqual({ code: 1, signal: null })
   })
 
+  test('is not made to misbehave where nobody started it for that', async () => {
+    const agent = await actor()
+    agent.send({ type: 'misbehave', ...name, fault: 'exit', forMs: 0, memoryBytes: 0 })
+    agent.send({ type: 'outage', dependency: 'search', forMs: 60_000 })
+    agent.task('t1', { do: 'nothing' })
+    expect((await agent.frame('done')).task).toBe('t1')
+    expect(agent.exit).toBeNull()
+  })
+
   test('another protocol is refused with both numbers', async () => {
     const agent = start('actor.ts').adopt({ protocol: 99 })
     expect((await agent.exited()).code).not.toBe(0)

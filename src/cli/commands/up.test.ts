@@ -5,7 +5,7 @@ import type { Up } from '../command.ts'
 import type { Io } from '../io.ts'
 import { type RunningNode, run } from './up.ts'
 
-const command: Up = { name: 'up', json: false }
+const command: Up = { name: 'up', chaos: false, json: false }
 const config = { pools: [{}], shutdownMs: 30_000, stateFolder: 'state' } as unknown as ResolvedConfig
 
 function world() {

@@ -23,13 +23,20 @@ export interface RunningNode {
 export interface Starting {
   readonly loadConfig: (file?: string) => Promise<ResolvedConfig>
   readonly loadToken: (stateFolder: string) => Promise<string>
-  readonly startNode: (config: ResolvedConfig, options: { readonly token: string }) => Promise<RunningNode>
+  readonly startNode: (
+    config: ResolvedConfig,
+    options: { readonly token: string; readonly chaos: boolean },
+  ) => Promise<RunningNode>
 }
+
+const chaosWarning =
+  'Started with --chaos: whoever has the token can break these replicas on purpose (`prunella chaos`). Never where real work is at stake.'
 
 export async function run(command: Up, io: Io, { loadConfig, loadToken, startNode }: Starting): Promise<number> {
   const config = await loadConfig(command.config)
   const token = command.token ?? io.token ?? (await loadToken(config.stateFolder))
-  const node = await startNode(config, { token })
+  const node = await startNode(config, { token, chaos: command.chaos })
+  if (command.chaos) io.err(chaosWarning)
   const link = `${node.url}/#token=${token}`
   if (command.json) io.out(toJson({ url: node.url, link }))
   else {

@@ -1,4 +1,5 @@
 import type { Route } from '../route.ts'
+import { chaosRoutes } from './chaos.ts'
 import { incidentRoutes } from './incidents.ts'
 import { nodeRoutes } from './node.ts'
 import { poolRoutes } from './pools.ts'
@@ -6,6 +7,12 @@ import { taskRoutes } from './tasks.ts'
 
 /** The whole API, except for the probes (health.ts) and the page (page.ts), which need no token. */
 export function createRoutes(): readonly Route[] {
-  const routes: readonly Route[] = [...poolRoutes, ...taskRoutes(), ...incidentRoutes, ...nodeRoutes(() => routes)]
+  const routes: readonly Route[] = [
+    ...poolRoutes,
+    ...taskRoutes(),
+    ...incidentRoutes,
+    ...chaosRoutes,
+    ...nodeRoutes(() => routes),
+  ]
   return routes
 }

@@ -80,6 +80,10 @@ export const poolRoutes: readonly Route[] = [
     kind: 'release',
     replica: nameOf(params),
   })),
+  operation('/api/v1/replicas/:pool/:n/absolve', "Take back a replica's strikes: it was not at fault.", (params) => ({
+    kind: 'absolve',
+    replica: nameOf(params),
+  })),
   operation('/api/v1/pools/:pool/hold', 'Stop handing out tasks of a pool.', (params) => ({
     kind: 'hold',
     pool: poolOf(params),

@@ -99,6 +99,8 @@ export class BareReplica implements Replica {
     }
   }
 
+  sabotage(): void {}
+
   resume(): void {}
   everySecond(): void {}
 

@@ -138,7 +138,7 @@ export class Child {
       pool.agent.kind === 'module'
         ? await machine.stripper.prepare(pool.name, pool.agent.path)
         : { bootFile: machine.bootFile, strippedFolder: null }
-    const { argv, files } = commandLine(pool, { root: machine.root, bootFile })
+    const { argv, files } = commandLine(pool, { root: machine.root, bootFile, chaos: machine.chaos })
     this.#user = this.#chooseUser([...files, machine.runFolder, ...(strippedFolder === null ? [] : [strippedFolder])])
     const [folders, group] = await Promise.all([makeFolders(join(machine.runFolder, name), this.#user), making])
     this.#group = group

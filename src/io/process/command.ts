@@ -7,13 +7,17 @@ import { runsFromSource } from './strip.ts'
 /** What runs, and the files that must be readable for it. */
 export function commandLine(
   pool: PoolSpec,
-  { root, bootFile }: { readonly root: string; readonly bootFile: string },
+  { root, bootFile, chaos }: { readonly root: string; readonly bootFile: string; readonly chaos: boolean },
 ): { readonly argv: readonly string[]; readonly files: readonly string[] } {
   const { agent } = pool
   if (agent.kind === 'module') {
     // A random port, opened only when asked for by SIGUSR1, so that a blocked process can be asked where it is stuck.
     const flags = ['--inspect-port=127.0.0.1:0', ...(runsFromSource ? ['--conditions=prunella-source'] : [])]
-    return { argv: [process.execPath, ...flags, bootFile, agent.path], files: [process.execPath, bootFile, agent.path] }
+    const words = chaos ? ['--chaos'] : []
+    return {
+      argv: [process.execPath, ...flags, bootFile, agent.path, ...words],
+      files: [process.execPath, bootFile, agent.path],
+    }
   }
   const argv = absoluteArguments(agent.command, root)
   const program = findCommand(argv[0] ?? '')

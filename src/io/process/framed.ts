@@ -13,7 +13,7 @@ import { captureStack, type InspectorAddress, inspectorAddress } from './inspect
 import { look } from './look.ts'
 import type { Machine } from './machine.ts'
 import { cleanLines, cleanText, type Subject } from './observe.ts'
-import type { Replica, ReplicaHooks, WatchedProcess } from './replica.ts'
+import type { Replica, ReplicaHooks, SabotageFrame, WatchedProcess } from './replica.ts'
 
 export interface ReplicaOptions {
   readonly machine: Machine
@@ -107,6 +107,10 @@ export class FramedReplica implements Replica {
       default:
         return assertNever(effect)
     }
+  }
+
+  sabotage(frame: SabotageFrame): void {
+    this.#channel?.send({ ...frame, leaseMs: this.#leaseLeftMs() })
   }
 
   resume(): void {

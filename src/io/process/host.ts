@@ -10,12 +10,14 @@ import type { Clock } from '../../port/clock.ts'
 import type { Inbox } from '../../port/inbox.ts'
 import type { Log } from '../../port/log.ts'
 import type { HostEffect, LogLine, ProcessHost } from '../../port/process-host.ts'
+import type { Saboteur } from '../../port/saboteur.ts'
 import { BareReplica } from './bare.ts'
 import { secretValues } from './environment.ts'
 import { FramedReplica } from './framed.ts'
 import { createMachine, type Machine } from './machine.ts'
 import { enforceMemory, type MemorySubject, reportMemory } from './memory.ts'
 import type { Replica, ReplicaHooks } from './replica.ts'
+import { Sabotage } from './sabotage.ts'
 import { ownBootFile } from './strip.ts'
 
 export interface ProcessHostOptions {
@@ -37,17 +39,19 @@ export interface ProcessHostOptions {
   readonly wantGroups?: boolean
   /** What starts a module agent. Default: the host in `src/agent`. */
   readonly bootFile?: string
+  /** Whether its replicas may be broken on purpose. Default false. */
+  readonly chaos?: boolean
 }
 
 const orphanBoundMs = 2_000
 const closeBoundMs = 4_000
 const reportMemoryEverySeconds = 2
 
-export function createProcessHost(options: ProcessHostOptions): ProcessHost {
+export function createProcessHost(options: ProcessHostOptions): ProcessHost & Saboteur {
   return new Host(options)
 }
 
-class Host implements ProcessHost {
+class Host implements ProcessHost, Saboteur {
   readonly #options: ProcessHostOptions
   readonly #machine: Machine
   readonly #pools: ReadonlyMap<PoolName, PoolSpec>
@@ -62,6 +66,7 @@ class Host implements ProcessHost {
   readonly #sweeps = new Set<Promise<void>>()
   readonly #unkillable = new Map<Replica, string>()
   readonly #logs = new Map<ReplicaName, LogLine[]>()
+  readonly #sabotage: Sabotage
   readonly #timer: NodeJS.Timeout
   #seconds = 0
   #isLookingAtMemory = false
@@ -77,6 +82,7 @@ class Host implements ProcessHost {
       wantGroups: options.wantGroups ?? true,
       limitsMemory: pools.some(({ memoryBytes }) => memoryBytes !== null),
       bootFile: options.bootFile ?? ownBootFile,
+      chaos: options.chaos ?? false,
     })
     mkdirSync(this.#machine.runFolder, { recursive: true, mode: 0o711 })
     this.#pools = new Map(pools.map((pool) => [pool.name, pool]))
@@ -84,6 +90,7 @@ class Host implements ProcessHost {
       ...secrets,
       ...pools.flatMap(({ environment }) => secretValues(environment.pass, environment.set)),
     ])
+    this.#sabotage = new Sabotage(options.clock, (name) => this.#replicas.get(name))
     inbox.onDrain(() => {
       for (const replica of this.#replicas.values()) replica.resume()
     })
@@ -97,7 +104,18 @@ class Host implements ProcessHost {
   apply(effect: HostEffect): void {
     if (effect.kind === 'spawn') return this.#spawn(effect)
     const replica = this.#replicas.get(effect.replica)
-    if (replica?.incarnation === effect.incarnation) replica.apply(effect)
+    if (replica?.incarnation !== effect.incarnation) return
+    if (effect.kind === 'dispatch') this.#sabotage.dispatching(effect, replica)
+    replica.apply(effect)
+  }
+
+  strike(...order: Parameters<Saboteur['strike']>): void {
+    this.#sabotage.strike(...order)
+  }
+
+  outage(dependency: string, forMs: number): void {
+    this.#sabotage.outage(dependency, forMs)
+    for (const replica of this.#replicas.values()) replica.sabotage({ type: 'outage', dependency, forMs })
   }
 
   logs(replica: ReplicaName): readonly LogLine[] {

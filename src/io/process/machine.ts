@@ -14,6 +14,8 @@ export interface Machine {
   readonly root: string
   /** What starts a module agent. */
   readonly bootFile: string
+  /** Whether module agents may be made to misbehave. */
+  readonly chaos: boolean
   readonly isolation: Isolation
   /** Null: memory is polled, and nothing else limited. */
   readonly groups: Groups | null
@@ -43,6 +45,7 @@ export interface MachineOptions {
   /** Whether any pool has a memory limit. */
   readonly limitsMemory: boolean
   readonly wantUsers: boolean
+  readonly chaos: boolean
   readonly bootFile: string
 }
 
@@ -50,7 +53,7 @@ export const memoryIsPolled = 'Memory limits are checked once a second instead o
 export const processesAreUnlimited = 'A replica that starts processes without end is not stopped'
 
 export function createMachine(options: MachineOptions): Machine {
-  const { clock, log, root, workFolder, storeId, life, bootFile } = options
+  const { clock, log, root, workFolder, storeId, life, bootFile, chaos } = options
   const blindSpots = new Set<string>()
   const blind = (text: string) => {
     if (blindSpots.has(text)) return
@@ -76,6 +79,7 @@ export function createMachine(options: MachineOptions): Machine {
     log,
     root,
     bootFile,
+    chaos,
     isolation,
     groups,
     stripper: createStripper(join(workFolder, 'stripped'), bootFile, (text) =>

@@ -1,9 +1,15 @@
 import type { HostEffect, LogLine } from '../../port/process-host.ts'
+import type { SupervisorFrame } from '../../protocol/frames.ts'
+
+type Without<Frame> = Frame extends unknown ? Omit<Frame, 'leaseMs'> : never
+export type SabotageFrame = Without<Extract<SupervisorFrame, { readonly type: 'misbehave' | 'outage' }>>
 
 /** What the host gives an effect to: one incarnation of one replica. */
 export interface Replica {
   readonly incarnation: number
   apply(effect: Exclude<HostEffect, { readonly kind: 'spawn' }>): void
+  /** Tells its host to misbehave; a command without protocol has none. */
+  sabotage(frame: SabotageFrame): void
   /** The inbox has room again. */
   resume(): void
   everySecond(): void
