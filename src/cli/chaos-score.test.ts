@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import type { ChaosFault } from '../model/chaos.ts'
 import type { Culprit, FaultKind } from '../model/fault.ts'
+import { nothingSpent } from '../model/spent.ts'
 import { isHealed, scoreOf, type Trial } from './chaos-score.ts'
 import type { WireIncident, WireInjection, WireTask } from './wire.ts'
 
@@ -24,7 +25,7 @@ function incident(kind: FaultKind, culprit: Culprit, more: Partial<WireIncident>
 function task(id: string, status: WireTask['status'], ...outcomes: readonly string[]): WireTask {
   const attempt = { replica: 'p/0', incarnation: 1, startedAt: at(0), endedAt: at(1) }
   const attempts = outcomes.map((outcome) => ({ ...attempt, outcome }))
-  return { ...{ id, pool: 'p', status, input: 1, submittedAt: at(0), finishedAt: null, steps: [] }, attempts }
+  return { ...{ id, pool: 'p', status, input: 1, submittedAt: at(0), finishedAt: null, steps: [] }, attempts, spent: nothingSpent }
 }
 
 const crash: Trial = {
