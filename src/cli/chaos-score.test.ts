@@ -25,7 +25,11 @@ function incident(kind: FaultKind, culprit: Culprit, more: Partial<WireIncident>
 function task(id: string, status: WireTask['status'], ...outcomes: readonly string[]): WireTask {
   const attempt = { replica: 'p/0', incarnation: 1, startedAt: at(0), endedAt: at(1) }
   const attempts = outcomes.map((outcome) => ({ ...attempt, outcome }))
-  return { ...{ id, pool: 'p', status, input: 1, submittedAt: at(0), finishedAt: null, steps: [] }, attempts, spent: nothingSpent }
+  return {
+    ...{ id, pool: 'p', status, input: 1, submittedAt: at(0), finishedAt: null, steps: [] },
+    attempts,
+    spent: nothingSpent,
+  }
 }
 
 const crash: Trial = {
