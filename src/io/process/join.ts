@@ -16,7 +16,8 @@ const exportedDeclaration = /^export ((?:async function|function|class|const) +)
 const emptyExport = /^export\s*\{\s*\};?/gm
 /** Half of our text, and every replica would read it again: 2 ms of a start. */
 const ownLineComment = /^[ \t]*(?:\/\/.*|\/\*(?:(?!\*\/)[\s\S])*\*\/[ \t]*)$/gm
-const blankLines = /\n\s*\n/g
+const margins = /^[ \t]+|[ \t]+$/gm
+const blankLines = /\n\n+/g
 const dynamicImport = /await import\('(\.[^'\n]+)'\)/g
 
 /**
@@ -58,6 +59,7 @@ function take(path: string, read: ReadModule, joined: Joined): string {
     .replace(exportedDeclaration, '$1$2')
     .replace(emptyExport, '')
     .replace(ownLineComment, '')
+    .replace(margins, '')
     .replace(blankLines, '\n')
   const left = /^(?:import|export)\b.*/m.exec(text)
   if (left !== null) throw new Error(`${path} cannot be joined: ${left[0]}`)
