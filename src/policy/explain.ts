@@ -41,8 +41,8 @@ function whatNext(incident: Incident): string {
   }
 }
 
-export function explainReplica(row: ReplicaRow, incident: Incident | null, nowMs: number): Explanation {
-  if (incident !== null) return explainIncident(incident, nowMs)
+/** A replica that never had an incident; else its last one explains it. */
+export function explainReplica(row: ReplicaRow): Explanation {
   const strikes = row.strikes.length === 0 ? 'no strikes' : `${row.strikes.length} strike(s)`
   const text = `${row.name} is ${row.phase.kind}, incarnation ${row.incarnation}, with ${strikes} and no open incident.`
   return { subject: row.name, culprit: null, text }

@@ -247,7 +247,7 @@ async function why(parts: DoorParts, subject: string): ReturnType<NodeDoor['why'
     if (row === undefined) return null
     const open = row.incidentId === null ? null : await store.incident(row.incidentId)
     const last = open ?? (await store.incidents({ replica: row.name, limit: 1 })).rows[0] ?? null
-    return last === null ? explainReplica(row, null, nowMs) : explain(last)
+    return last === null ? explainReplica(row) : explain(last)
   }
   if (subject === 'last') {
     const last = (await store.incidents({ limit: 1 })).rows[0]

@@ -48,7 +48,11 @@ export interface Group {
    * At once: these files are memory, and a look at a process that forks without end may block us for seconds.
    */
   kill(): void
-  /** Only an empty group can be removed; false when it is not. */
+  /**
+   * Only an empty group can be removed; false when it is not.
+   *
+   * @throws when what is left cannot be weighed anew: then it weighs what it did until the next one comes.
+   */
   remove(): Promise<boolean>
 }
 
@@ -171,7 +175,7 @@ async function createGroup(places: readonly Place[], name: string, limits: Group
           ),
         ),
       )
-      await weigh(cpu).catch(() => undefined) // It weighs what it did until the next one comes.
+      await weigh(cpu)
       return removed.every((done) => done)
     },
   }

@@ -313,10 +313,12 @@ export class Child {
   async #cleanUp(): Promise<void> {
     const pid = this.#process?.pid
     const isClean = pid === undefined || (await this.#sweep(pid))
-    await this.#group?.remove()
-    await rm(join(this.#machine.runFolder, this.#plan.name), { recursive: true, force: true }).catch((error: unknown) =>
-      this.#machine.log.warn({ replica: this.#plan.name }, `Its folder could not be removed: ${String(error)}`),
-    )
+    const { log, runFolder } = this.#machine
+    const replica = this.#plan.name
+    const failed = (what: string) => (error: unknown) => log.warn({ replica }, `${what}: ${String(error)}`)
+    await this.#group?.remove().catch(failed('Its group could not be given back'))
+    const folder = join(runFolder, replica)
+    await rm(folder, { recursive: true, force: true }).catch(failed('Its folder could not be removed'))
     // What could not be killed keeps its user id: nobody else may meet it there.
     if (isClean) this.#machine.slots.free(this.#slot)
     this.#swept.resolve()
