@@ -26,10 +26,13 @@ const drainTurns = 64
 const heapWords = /heap limit|JavaScript heap out of memory/
 const inspectorWords = /^(Debugger |For help, see: https:\/\/nodejs\.org|Waiting for the debugger)/
 
+/** What is started, and how: a pool's replica, or what else a pool's words can say. */
+export type Launchable = Pick<PoolSpec, 'name' | 'agent' | 'environment' | 'memoryBytes' | 'processLimit'>
+
 export interface LaunchPlan {
   /** Names its folders and its memory group, e.g. `support-3.7`. Unique among the living. */
   readonly name: string
-  readonly pool: PoolSpec
+  readonly pool: Launchable
   /** True: speaks frames on file descriptor 3. False: gets its input on stdin, and `onStdout` gets its output. */
   readonly channel: boolean
   /** Added to its environment. */
@@ -165,14 +168,14 @@ export class Child {
       const barrier = unreadableFor(user, file)
       if (barrier === null) continue
       this.#machine.blind(
-        `Replicas of ${this.#plan.pool.name} keep the supervisor’s user id and could harm it: ${barrier} is closed to other users, and ${file} is needed. Open it (chmod o+rx ${barrier}) or move it.`,
+        `Processes of ${this.#plan.pool.name} keep the supervisor’s user id and could harm it: ${barrier} is closed to other users, and ${file} is needed. Open it (chmod o+rx ${barrier}) or move it.`,
       )
       return null
     }
     return user
   }
 
-  async #makeGroup({ memoryBytes, processLimit: processes }: PoolSpec): Promise<Group | null> {
+  async #makeGroup({ memoryBytes, processLimit: processes }: Launchable): Promise<Group | null> {
     const { groups, blind } = this.#machine
     try {
       return (await groups?.create(this.marker, { memoryBytes, processes })) ?? null
