@@ -1,5 +1,5 @@
 import type { BreakerSpec, DependencyCheck, DependencySpec } from '../model/probe.ts'
-import { defaultBaseUrl, defaultBreaker, defaultDependencyProbe, defaultProbes } from './defaults.ts'
+import { defaultBaseUrl, defaultBreaker, defaultDependencyProbe, defaultProbes, ownProbeMs } from './defaults.ts'
 import type { RawDependency, RawProvider } from './schema.ts'
 
 /** The keys of `check`, of which exactly one is given. */
@@ -39,12 +39,12 @@ export function resolveDependency(name: string, raw: RawDependency): DependencyS
       failureThreshold: raw.failureThreshold ?? defaultDependencyProbe.failureThreshold,
       successThreshold: raw.successThreshold ?? defaultDependencyProbe.successThreshold,
     },
-    breaker: resolveBreaker(raw.breaker),
+    breaker: resolveBreaker(raw.breaker, raw.role ?? role),
   }
 }
 
-function resolveBreaker(raw: RawDependency['breaker']): BreakerSpec {
-  const probeMs = raw?.probe ?? defaultBreaker.probeMs
+function resolveBreaker(raw: RawDependency['breaker'], role: DependencySpec['role']): BreakerSpec {
+  const probeMs = raw?.probe ?? (role === 'model_provider' ? defaultBreaker.probeMs : ownProbeMs)
   return {
     failures: raw?.failures ?? defaultBreaker.failures,
     replicas: raw?.replicas ?? defaultBreaker.replicas,

@@ -3,6 +3,7 @@ import { dependencySpec } from '../../test/fixtures/specs.ts'
 import type { DependencyRow } from '../model/rows.ts'
 import {
   answeredWhileOpen,
+  isDoubtful,
   isDown,
   isFlapping,
   isReplicasOwnFault,
@@ -129,21 +130,43 @@ describe('the replica alone', () => {
   ]
   test.each<{ name: string; row: DependencyRow; is: boolean }>([
     {
-      name: 'three failures on two tasks, a sibling got through since',
-      row: seen([...failing, [1, true, 15]]),
+      name: 'three failures on two tasks, a sibling and the check got through since',
+      row: checked(seen([...failing, [1, true, 15]]), true, 11),
       is: true,
     },
-    { name: 'in the very moment of the first', row: seen([...failing, [1, true, 10]]), is: true },
-    { name: 'a sibling got through before only', row: seen([[1, true, 9], ...failing]), is: false },
-    { name: 'nobody else was there to tell', row: seen(failing), is: false },
-    { name: 'two failures are not enough', row: seen([...failing.slice(0, 2), [1, true, 15]]), is: false },
+    { name: 'the check has said nothing yet', row: seen([...failing, [1, true, 15]]), is: false },
     {
-      name: 'one task alone may be the cause',
-      row: seen([...failing.map(([replica, ok, at]): Call => [replica, ok, at, 'a']), [1, true, 15]]),
+      name: 'the check passed before only: siblings may live on connections that they still have',
+      row: checked(seen([...failing, [1, true, 15]]), true, 10),
       is: false,
     },
-    { name: "the node's own check fails too", row: checked(seen([...failing, [1, true, 15]]), false), is: false },
-    { name: 'it got through since', row: seen([...failing, [1, true, 15], [0, true, 40]]), is: false },
+    {
+      name: 'in the very moment of the first',
+      row: checked(seen([...failing, [1, true, 10]]), true, 40),
+      is: true,
+    },
+    { name: 'a sibling got through before only', row: seen([[1, true, 9], ...failing]), is: false },
+    { name: 'nobody else was there to tell', row: seen(failing), is: false },
+    {
+      name: 'two failures are not enough',
+      row: checked(seen([...failing.slice(0, 2), [1, true, 15]]), true, 40),
+      is: false,
+    },
+    {
+      name: 'one task alone may be the cause',
+      row: checked(
+        seen([...failing.map(([replica, ok, at]): Call => [replica, ok, at, 'a']), [1, true, 15]]),
+        true,
+        40,
+      ),
+      is: false,
+    },
+    { name: "the node's own check fails too", row: checked(seen([...failing, [1, true, 15]]), false, 40), is: false },
+    {
+      name: 'it got through since',
+      row: checked(seen([...failing, [1, true, 15], [0, true, 40]]), true, 40),
+      is: false,
+    },
     { name: 'the check passed since, and no sibling uses it', row: checked(seen(failing), true, 40), is: true },
     {
       name: 'the check passed since, but a sibling that used it just before was not heard yet',
@@ -165,9 +188,25 @@ describe('the replica alone', () => {
       row: { ...checked(seen(failing), true, 40), openedMs: [5] },
       is: false,
     },
-    { name: 'its witness was forgotten', row: withoutWitness(seen([...failing, [1, true, 15]]), 'p/0'), is: false },
+    {
+      name: 'its witness was forgotten',
+      row: checked(withoutWitness(seen([...failing, [1, true, 15]]), 'p/0'), true, 40),
+      is: false,
+    },
   ])('$name', ({ row, is }) => {
     expect(isReplicasOwnFault(row, 'p/0')).toBe(is)
+  })
+
+  test.each<{ name: string; row: DependencyRow; nowMs: number; is: boolean }>([
+    { name: 'fails for the third time', row: seen(failing), nowMs: 30, is: true },
+    { name: 'within a second of its last failure', row: seen(failing), nowMs: 1_029, is: true },
+    { name: 'a second later it may try', row: seen(failing), nowMs: 1_030, is: false },
+    { name: 'twice is no doubt yet', row: seen(failing.slice(0, 2)), nowMs: 30, is: false },
+    { name: 'got through since', row: seen([...failing, [0, true, 40]]), nowMs: 50, is: false },
+    { name: 'another one fails', row: seen([[1, false, 1]]), nowMs: 30, is: false },
+    { name: 'it is down: that is the answer', row: opened(seen(failing), 'refused', 30), nowMs: 40, is: false },
+  ])('is in doubt: $name', ({ row, nowMs, is }) => {
+    expect(isDoubtful(row, 'p/0', nowMs)).toBe(is)
   })
 })
 
