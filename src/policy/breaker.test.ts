@@ -10,9 +10,11 @@ import {
   judgeDependency,
   newDependency,
   opened,
+  overdueAtMs,
   saw,
   withoutWitness,
 } from './breaker.ts'
+import { decideDependency } from './dependency.ts'
 
 type Call = readonly [replica: number, ok: boolean, atMs: number, task?: string]
 
@@ -207,6 +209,54 @@ describe('the replica alone', () => {
     { name: 'it is down: that is the answer', row: opened(seen(failing), 'refused', 30), nowMs: 40, is: false },
   ])('is in doubt: $name', ({ row, nowMs, is }) => {
     expect(isDoubtful(row, 'p/0', nowMs)).toBe(is)
+  })
+})
+
+describe('a check that is asked as the second witness', () => {
+  const asked = (row: DependencyRow, atMs: number): DependencyRow => ({
+    ...row,
+    check: { ...row.check, asked: { id: 1, timeoutAtMs: atMs + row.spec.probe.timeoutMs } },
+  })
+  const both = seen([
+    ...Array.from({ length: 20 }, (_, at): Call => [at % 2, true, at]),
+    [0, false, 4_000],
+    [1, false, 4_001],
+  ])
+  const slow = (latencyMs: number): DependencyRow => ({ ...both, last: { result: { ok: true }, latencyMs, atMs: 5 } })
+  test.each<{ name: string; row: DependencyRow; nowMs: number; is: number }>([
+    { name: 'is overdue after a second', row: asked(both, 4_000), nowMs: 4_001, is: 5_000 },
+    { name: 'or after five times as long as it took', row: asked(slow(201), 4_000), nowMs: 4_001, is: 5_005 },
+    { name: 'not less than a second', row: asked(slow(199), 4_000), nowMs: 4_001, is: 5_000 },
+    { name: 'was not asked', row: both, nowMs: 9_000, is: Number.POSITIVE_INFINITY },
+    {
+      name: 'one replica alone fails',
+      row: asked(seen([[0, false, 1]]), 1),
+      nowMs: 9_000,
+      is: Number.POSITIVE_INFINITY,
+    },
+    { name: 'they failed a window ago', row: asked(both, 4_000), nowMs: 14_000, is: Number.POSITIVE_INFINITY },
+    {
+      name: 'it is down already',
+      row: opened(asked(both, 4_000), 'x', 4_500),
+      nowMs: 5_000,
+      is: Number.POSITIVE_INFINITY,
+    },
+  ])('$name', ({ row, nowMs, is }) => {
+    expect(overdueAtMs(row, nowMs)).toBe(is)
+  })
+
+  test('then it is down, though most calls of the window succeeded; a moment earlier, or while we lag, it is not', () => {
+    const row = asked(both, 4_000)
+    const at = (nowMs: number, lagMs = 0) =>
+      decideDependency({ nowMs, row, incidents: new Map(), poolNames: ['p'] }, lagMs)
+    expect(judgeDependency(row, 5_000).kind).toBe('suspect')
+    expect(at(4_999)).toEqual({ outcome: null, wakeAtMs: 5_000 })
+    expect(at(5_000, 1)).toEqual({ outcome: null, wakeAtMs: 5_001 })
+    const decided = at(5_000)
+    expect(decided).toMatchObject({ turn: 'opened', outcome: { incidents: [{ fault: { culprit: 'dependency' } }] } })
+    expect(decided.outcome?.incidents[0]?.verdict?.because).toBe(
+      "2 replicas failed on it (p/0, p/1), and the node's own check has had no answer for 1.0 s",
+    )
   })
 })
 

@@ -8,6 +8,9 @@ import { newProbe } from './rows.ts'
 /** Failures of one replica in a row, on at least two tasks, that accuse it when others got through meanwhile. */
 const failuresOfOne = 3
 const tasksKept = 5
+/** Without an answer for so long, and so many times as long as it took before, a check that was asked as a witness is overdue. */
+const overdueMs = 1_000
+const overdueFactor = 5
 /** How often a replica in doubt is given a task: as often as its dependency is asked meanwhile. */
 const doubtfulEveryMs = 1_000
 /** A success is written into the cross table at most so often: at thousands of calls a second it says nothing new. */
@@ -113,6 +116,27 @@ export function judgeDependency(row: DependencyRow, nowMs: number): DependencyVe
   if (accusers.length > 0 && checkFailed)
     return { kind: 'down', reason: `${accusers.join(', ')} failed on it${checked}`, confidence: 0.9 }
   return accusers.length > 0 || checkFailed ? { kind: 'suspect' } : { kind: 'up' }
+}
+
+/**
+ * When several replicas fail on it and its check, asked as the second witness, is
+ * long past the time in which it answers: one that hangs is down before the check
+ * has timed out. Infinity: nothing of that kind.
+ */
+export function overdueAtMs(row: DependencyRow, nowMs: number): number {
+  const { check, last, spec } = row
+  if (isDown(row) || check.asked === null) return Number.POSITIVE_INFINITY
+  if (accusersOf(row, nowMs).length < spec.breaker.replicas) return Number.POSITIVE_INFINITY
+  const usualMs = last?.result.ok === true ? last.latencyMs : 0
+  return check.asked.timeoutAtMs - spec.probe.timeoutMs + Math.max(overdueMs, overdueFactor * usualMs)
+}
+
+/** Why it counts as down once its check is overdue. */
+export function overdueReason(row: DependencyRow, nowMs: number): string {
+  const accusers = accusersOf(row, nowMs)
+  const askedMs = (row.check.asked?.timeoutAtMs ?? nowMs) - row.spec.probe.timeoutMs
+  const forS = ((nowMs - askedMs) / 1_000).toFixed(1)
+  return `${accusers.length} replicas failed on it (${accusers.join(', ')}), and the node's own check has had no answer for ${forS} s`
 }
 
 /** Replicas whose last call inside the window failed. */
