@@ -80,12 +80,14 @@ export function onBack(view: PoolView, back: DependencyRow, held: Dependencies):
   const { pool, spec, nowMs } = view
   const draft = new Draft()
   draft.pool = gated(draft, view)
+  for (const row of spec.dependsOn.includes(back.spec.name) ? view.replicas : []) {
+    // Its own checks failed for the same reason; by their period they would keep work from it for half a minute more.
+    if (row.phase.kind === 'ready' && row.readiness.verdict === 'failed')
+      draft.setReplica({ ...row, readiness: { ...row.readiness, nextAtMs: nowMs } })
+  }
   if (pool.notReady !== null && draft.pool.notReady === null) {
     draft.pool = { ...draft.pool, thaw: { sinceMs: nowMs, rampMs: back.spec.breaker.rampMs } }
     for (const row of view.replicas) {
-      // Its own checks failed for the same reason; by their period they would keep work from it for half a minute more.
-      if (row.phase.kind === 'ready' && row.readiness.verdict === 'failed')
-        draft.setReplica({ ...row, readiness: { ...row.readiness, nextAtMs: nowMs } })
       if (row.phase.kind !== 'waiting' || !Number.isFinite(row.phase.spawnAtMs)) continue
       // Those that could not start without it need not wait for their backoff; not all in the same moment.
       const spawnAtMs = Math.min(row.phase.spawnAtMs, nowMs + spec.recovery.backoff.baseMs * chanceOf(row.name))
