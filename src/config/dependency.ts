@@ -6,6 +6,7 @@ import {
   defaultCommandTimeoutMs,
   defaultDependencyProbe,
   defaultProbes,
+  ownProbeMs,
 } from './defaults.ts'
 import type { RawDependency, RawProvider } from './schema.ts'
 
@@ -47,12 +48,12 @@ export function resolveDependency(name: string, raw: RawDependency, context: Com
       failureThreshold: raw.failureThreshold ?? defaultDependencyProbe.failureThreshold,
       successThreshold: raw.successThreshold ?? defaultDependencyProbe.successThreshold,
     },
-    breaker: resolveBreaker(raw.breaker),
+    breaker: resolveBreaker(raw.breaker, raw.role ?? role),
   }
 }
 
-function resolveBreaker(raw: RawDependency['breaker']): BreakerSpec {
-  const probeMs = raw?.probe ?? defaultBreaker.probeMs
+function resolveBreaker(raw: RawDependency['breaker'], role: DependencySpec['role']): BreakerSpec {
+  const probeMs = raw?.probe ?? (role === 'model_provider' ? defaultBreaker.probeMs : ownProbeMs)
   return {
     failures: raw?.failures ?? defaultBreaker.failures,
     replicas: raw?.replicas ?? defaultBreaker.replicas,

@@ -3,15 +3,18 @@ import { dependencySpec } from '../../test/fixtures/specs.ts'
 import type { DependencyRow } from '../model/rows.ts'
 import {
   answeredWhileOpen,
+  isDoubtful,
   isDown,
   isFlapping,
   isReplicasOwnFault,
   judgeDependency,
   newDependency,
   opened,
+  overdueAtMs,
   saw,
   withoutWitness,
 } from './breaker.ts'
+import { decideDependency } from './dependency.ts'
 
 type Call = readonly [replica: number, ok: boolean, atMs: number, task?: string]
 
@@ -129,21 +132,43 @@ describe('the replica alone', () => {
   ]
   test.each<{ name: string; row: DependencyRow; is: boolean }>([
     {
-      name: 'three failures on two tasks, a sibling got through since',
-      row: seen([...failing, [1, true, 15]]),
+      name: 'three failures on two tasks, a sibling and the check got through since',
+      row: checked(seen([...failing, [1, true, 15]]), true, 11),
       is: true,
     },
-    { name: 'in the very moment of the first', row: seen([...failing, [1, true, 10]]), is: true },
-    { name: 'a sibling got through before only', row: seen([[1, true, 9], ...failing]), is: false },
-    { name: 'nobody else was there to tell', row: seen(failing), is: false },
-    { name: 'two failures are not enough', row: seen([...failing.slice(0, 2), [1, true, 15]]), is: false },
+    { name: 'the check has said nothing yet', row: seen([...failing, [1, true, 15]]), is: false },
     {
-      name: 'one task alone may be the cause',
-      row: seen([...failing.map(([replica, ok, at]): Call => [replica, ok, at, 'a']), [1, true, 15]]),
+      name: 'the check passed before only: siblings may live on connections that they still have',
+      row: checked(seen([...failing, [1, true, 15]]), true, 10),
       is: false,
     },
-    { name: "the node's own check fails too", row: checked(seen([...failing, [1, true, 15]]), false), is: false },
-    { name: 'it got through since', row: seen([...failing, [1, true, 15], [0, true, 40]]), is: false },
+    {
+      name: 'in the very moment of the first',
+      row: checked(seen([...failing, [1, true, 10]]), true, 40),
+      is: true,
+    },
+    { name: 'a sibling got through before only', row: seen([[1, true, 9], ...failing]), is: false },
+    { name: 'nobody else was there to tell', row: seen(failing), is: false },
+    {
+      name: 'two failures are not enough',
+      row: checked(seen([...failing.slice(0, 2), [1, true, 15]]), true, 40),
+      is: false,
+    },
+    {
+      name: 'one task alone may be the cause',
+      row: checked(
+        seen([...failing.map(([replica, ok, at]): Call => [replica, ok, at, 'a']), [1, true, 15]]),
+        true,
+        40,
+      ),
+      is: false,
+    },
+    { name: "the node's own check fails too", row: checked(seen([...failing, [1, true, 15]]), false, 40), is: false },
+    {
+      name: 'it got through since',
+      row: checked(seen([...failing, [1, true, 15], [0, true, 40]]), true, 40),
+      is: false,
+    },
     { name: 'the check passed since, and no sibling uses it', row: checked(seen(failing), true, 40), is: true },
     {
       name: 'the check passed since, but a sibling that used it just before was not heard yet',
@@ -165,9 +190,73 @@ describe('the replica alone', () => {
       row: { ...checked(seen(failing), true, 40), openedMs: [5] },
       is: false,
     },
-    { name: 'its witness was forgotten', row: withoutWitness(seen([...failing, [1, true, 15]]), 'p/0'), is: false },
+    {
+      name: 'its witness was forgotten',
+      row: checked(withoutWitness(seen([...failing, [1, true, 15]]), 'p/0'), true, 40),
+      is: false,
+    },
   ])('$name', ({ row, is }) => {
     expect(isReplicasOwnFault(row, 'p/0')).toBe(is)
+  })
+
+  test.each<{ name: string; row: DependencyRow; nowMs: number; is: boolean }>([
+    { name: 'fails for the third time', row: seen(failing), nowMs: 30, is: true },
+    { name: 'within a second of its last failure', row: seen(failing), nowMs: 1_029, is: true },
+    { name: 'a second later it may try', row: seen(failing), nowMs: 1_030, is: false },
+    { name: 'twice is no doubt yet', row: seen(failing.slice(0, 2)), nowMs: 30, is: false },
+    { name: 'got through since', row: seen([...failing, [0, true, 40]]), nowMs: 50, is: false },
+    { name: 'another one fails', row: seen([[1, false, 1]]), nowMs: 30, is: false },
+    { name: 'it is down: that is the answer', row: opened(seen(failing), 'refused', 30), nowMs: 40, is: false },
+  ])('is in doubt: $name', ({ row, nowMs, is }) => {
+    expect(isDoubtful(row, 'p/0', nowMs)).toBe(is)
+  })
+})
+
+describe('a check that is asked as the second witness', () => {
+  const asked = (row: DependencyRow, atMs: number): DependencyRow => ({
+    ...row,
+    check: { ...row.check, asked: { id: 1, timeoutAtMs: atMs + row.spec.probe.timeoutMs } },
+  })
+  const both = seen([
+    ...Array.from({ length: 20 }, (_, at): Call => [at % 2, true, at]),
+    [0, false, 4_000],
+    [1, false, 4_001],
+  ])
+  const slow = (latencyMs: number): DependencyRow => ({ ...both, last: { result: { ok: true }, latencyMs, atMs: 5 } })
+  test.each<{ name: string; row: DependencyRow; nowMs: number; is: number }>([
+    { name: 'is overdue after a second', row: asked(both, 4_000), nowMs: 4_001, is: 5_000 },
+    { name: 'or after five times as long as it took', row: asked(slow(201), 4_000), nowMs: 4_001, is: 5_005 },
+    { name: 'not less than a second', row: asked(slow(199), 4_000), nowMs: 4_001, is: 5_000 },
+    { name: 'was not asked', row: both, nowMs: 9_000, is: Number.POSITIVE_INFINITY },
+    {
+      name: 'one replica alone fails',
+      row: asked(seen([[0, false, 1]]), 1),
+      nowMs: 9_000,
+      is: Number.POSITIVE_INFINITY,
+    },
+    { name: 'they failed a window ago', row: asked(both, 4_000), nowMs: 14_000, is: Number.POSITIVE_INFINITY },
+    {
+      name: 'it is down already',
+      row: opened(asked(both, 4_000), 'x', 4_500),
+      nowMs: 5_000,
+      is: Number.POSITIVE_INFINITY,
+    },
+  ])('$name', ({ row, nowMs, is }) => {
+    expect(overdueAtMs(row, nowMs)).toBe(is)
+  })
+
+  test('then it is down, though most calls of the window succeeded; a moment earlier, or while we lag, it is not', () => {
+    const row = asked(both, 4_000)
+    const at = (nowMs: number, lagMs = 0) =>
+      decideDependency({ nowMs, row, incidents: new Map(), poolNames: ['p'] }, lagMs)
+    expect(judgeDependency(row, 5_000).kind).toBe('suspect')
+    expect(at(4_999)).toEqual({ outcome: null, wakeAtMs: 5_000 })
+    expect(at(5_000, 1)).toEqual({ outcome: null, wakeAtMs: 5_001 })
+    const decided = at(5_000)
+    expect(decided).toMatchObject({ turn: 'opened', outcome: { incidents: [{ fault: { culprit: 'dependency' } }] } })
+    expect(decided.outcome?.incidents[0]?.verdict?.because).toBe(
+      "2 replicas failed on it (p/0, p/1), and the node's own check has had no answer for 1.0 s",
+    )
   })
 })
 

@@ -8,6 +8,11 @@ import { newProbe } from './rows.ts'
 /** Failures of one replica in a row, on at least two tasks, that accuse it when others got through meanwhile. */
 const failuresOfOne = 3
 const tasksKept = 5
+/** Without an answer for so long, and so many times as long as it took before, a check that was asked as a witness is overdue. */
+const overdueMs = 1_000
+const overdueFactor = 5
+/** How often a replica in doubt is given a task: as often as its dependency is asked meanwhile. */
+const doubtfulEveryMs = 1_000
 /** A success is written into the cross table at most so often: at thousands of calls a second it says nothing new. */
 const successEveryMs = 250
 /** How soon a suspect dependency is asked again, ms. */
@@ -113,6 +118,27 @@ export function judgeDependency(row: DependencyRow, nowMs: number): DependencyVe
   return accusers.length > 0 || checkFailed ? { kind: 'suspect' } : { kind: 'up' }
 }
 
+/**
+ * When several replicas fail on it and its check, asked as the second witness, is
+ * long past the time in which it answers: one that hangs is down before the check
+ * has timed out. Infinity: nothing of that kind.
+ */
+export function overdueAtMs(row: DependencyRow, nowMs: number): number {
+  const { check, last, spec } = row
+  if (isDown(row) || check.asked === null) return Number.POSITIVE_INFINITY
+  if (accusersOf(row, nowMs).length < spec.breaker.replicas) return Number.POSITIVE_INFINITY
+  const usualMs = last?.result.ok === true ? last.latencyMs : 0
+  return check.asked.timeoutAtMs - spec.probe.timeoutMs + Math.max(overdueMs, overdueFactor * usualMs)
+}
+
+/** Why it counts as down once its check is overdue. */
+export function overdueReason(row: DependencyRow, nowMs: number): string {
+  const accusers = accusersOf(row, nowMs)
+  const askedMs = (row.check.asked?.timeoutAtMs ?? nowMs) - row.spec.probe.timeoutMs
+  const forS = ((nowMs - askedMs) / 1_000).toFixed(1)
+  return `${accusers.length} replicas failed on it (${accusers.join(', ')}), and the node's own check has had no answer for ${forS} s`
+}
+
 /** Replicas whose last call inside the window failed. */
 function accusersOf(row: DependencyRow, nowMs: number): readonly ReplicaName[] {
   return Object.entries(row.witnesses)
@@ -125,11 +151,13 @@ function accusersOf(row: DependencyRow, nowMs: number): readonly ReplicaName[] {
 
 /**
  * Whether the replica alone cannot reach what others reach (R1): it failed time
- * after time on different tasks, and the node's own check does not fail. That a
- * sibling got through since its first failure says so; where no sibling has
- * anything to say, the check itself is the second witness. A sibling that used it
- * just before has a call under way, perhaps: it is heard first, for one window.
- * After an outage of late the check is no witness: it may pass while calls fail.
+ * after time on different tasks, and the node's own check, asked since, does not
+ * fail: siblings may get through on connections that they still have, while a new
+ * one is refused to everybody. That a sibling got through since its first failure
+ * says so; where no sibling has anything to say, the check itself is the second
+ * witness. A sibling that used it just before has a call under way, perhaps: it is
+ * heard first, for one window. After an outage of late the check alone is no
+ * witness: it may pass while calls fail.
  */
 export function isReplicasOwnFault(row: DependencyRow, replica: ReplicaName): boolean {
   const witness = row.witnesses[replica]
@@ -137,14 +165,24 @@ export function isReplicasOwnFault(row: DependencyRow, replica: ReplicaName): bo
   const since = witness.firstFailureMs ?? Number.POSITIVE_INFINITY
   const others = Object.entries(row.witnesses).filter(([name]) => name !== replica)
   const { last } = row
-  if (last?.result.ok === false || isDown(row)) return false
+  if (last === null || !last.result.ok || last.atMs <= since || isDown(row)) return false
   if (others.some(([, { lastSuccessMs }]) => (lastSuccessMs ?? Number.NEGATIVE_INFINITY) >= since)) return true
   const { windowMs } = row.spec.breaker
   const isUsed = others.some(([, { lastSuccessMs }]) => lastSuccessMs !== null && since - lastSuccessMs < windowMs)
   if (isUsed && (witness.lastFailureMs ?? since) - since < windowMs) return false
   if (wasDown(row, since)) return false
   const othersFail = others.some(([, { failures }]) => failures > 0)
-  return !othersFail && last !== null && last.atMs > since
+  return !othersFail
+}
+
+/**
+ * Whether the replica fails on it time after time and nobody knows why yet: until
+ * then a task a second must do, or one that fails at once would empty the queue.
+ */
+export function isDoubtful(row: DependencyRow, replica: ReplicaName, nowMs: number): boolean {
+  const { failures, lastFailureMs } = row.witnesses[replica] ?? unseen
+  if (failures < failuresOfOne || lastFailureMs === null || isDown(row)) return false
+  return nowMs - lastFailureMs < doubtfulEveryMs
 }
 
 export function isDown(row: DependencyRow): boolean {

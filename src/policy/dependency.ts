@@ -17,6 +17,8 @@ import {
   isFlapping,
   judgeDependency,
   opened,
+  overdueAtMs,
+  overdueReason,
   reasonOf,
   type Sighting,
   saw,
@@ -93,6 +95,9 @@ export function decideDependency(
     const reason = `no answer within ${row.spec.probe.timeoutMs / 1000} s`
     return { ...onChecked(view, { ok: false, reason }, row.spec.probe.timeoutMs), wakeAtMs: nowMs }
   }
+  // Here and not at each failure: by now everything that has come was read, the check's answer included.
+  const overdueMs = overdueAtMs(row, nowMs) + lagMs
+  if (nowMs >= overdueMs) return { ...openBreaker(view, row, overdueReason(row, nowMs), 0.8), wakeAtMs: nowMs }
   const asked = ask(row.check, row.spec.probe, nowMs)
   if (asked !== null) {
     const draft = new Draft()
@@ -100,7 +105,7 @@ export function decideDependency(
     draft.effect({ kind: 'probe', dependency: row.spec.name })
     return { outcome: draft.finish(), turn: null, wakeAtMs: nowMs }
   }
-  const wakeAtMs = Math.min(probeWakeMs(row.check, lagMs), row.stableMs ?? Number.POSITIVE_INFINITY)
+  const wakeAtMs = Math.min(probeWakeMs(row.check, lagMs), row.stableMs ?? Number.POSITIVE_INFINITY, overdueMs)
   return { outcome: null, wakeAtMs }
 }
 

@@ -11,7 +11,13 @@ const busy = (count: number, replica: `${string}/${number}`): readonly AttemptRo
 function plan(
   queued: number,
   hands: readonly number[],
-  more: { pool?: Partial<PoolRow>; rows?: Partial<ReplicaRow>; concurrency?: number; suspects?: number } = {},
+  more: {
+    pool?: Partial<PoolRow>
+    rows?: Partial<ReplicaRow>
+    concurrency?: number
+    suspects?: number
+    doubtful?: readonly ReplicaRow['name'][]
+  } = {},
 ) {
   const replicas = hands.map((_, index) => readyReplica(index, more.rows))
   const candidates = replicas.map((row, at) => ({ row, attempts: busy(hands[at] ?? 0, row.name) }))
@@ -25,6 +31,7 @@ function plan(
     lagMs: 0,
     replicas,
     blocked: [],
+    doubtful: new Set(more.doubtful ?? []),
   })
   return Object.fromEntries(claims.map((claim) => [claim.replica, claim.count]))
 }
@@ -49,6 +56,7 @@ describe('who asks for work', () => {
       is: { 'p/0': 5, 'p/1': 5 },
     },
     { name: 'the prefetch has a limit', claims: plan(1_000, [0], { pool: { taskMs: 0.001 } }), is: { 'p/0': 129 } },
+    { name: 'in doubt: the others ask', claims: plan(9, [0, 0, 0], { doubtful: ['p/1'] }), is: { 'p/0': 1, 'p/2': 1 } },
     { name: 'not ready: nobody asks', claims: plan(9, [0, 0], { pool: { notReady: 'model provider' } }), is: {} },
     {
       name: 'held by an operator: nobody asks',

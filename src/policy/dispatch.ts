@@ -1,5 +1,6 @@
 import type { Claim } from '../model/change.ts'
 import type { Effect } from '../model/effect.ts'
+import type { ReplicaName } from '../model/ids.ts'
 import { limits } from '../model/limits.ts'
 import type { PoolSpec } from '../model/pool.ts'
 import type { AttemptRow, PoolRow, ReplicaRow } from '../model/rows.ts'
@@ -43,13 +44,17 @@ export function planClaims(
     readonly replicas: readonly ReplicaRow[]
     /** Dependencies that are down: tasks that need one are not asked for. */
     readonly blocked: readonly string[]
+    /** Replicas that get nothing for now: they fail on what the pool depends on. */
+    readonly doubtful: ReadonlySet<ReplicaName>
   },
 ): readonly Claim[] {
   const { nowMs, lagMs } = view
   if (pool.depth.queued === 0 || pool.notReady !== null || isClosed(pool)) return []
   const usable = candidates.filter(
     ({ row, attempts }) =>
-      isDispatchable(row, spec, nowMs, lagMs) && !attempts.some((attempt) => attempt.lostReplicas.length > 0),
+      isDispatchable(row, spec, nowMs, lagMs) &&
+      !view.doubtful.has(row.name) &&
+      !attempts.some((attempt) => attempt.lostReplicas.length > 0),
   )
   const canaryOnly = pool.hold !== null
   const allowed = canaryOnly ? usable.filter(({ row }) => canary(row, view.replicas)).slice(0, 1) : usable

@@ -24,11 +24,18 @@ export function excuseFor(view: View, attempt: AttemptRow, dependency: string | 
   const suspects = suspectsOf(view, attempt, dependency)
   if (suspects.some(isDown)) return isDownForIt
   if (suspects.length === 0 && holdingDependency(spec, dependencies) !== null) return isDownForIt
+  if (isBeingRecycledFor(view, dependency)) return 'its replica alone cannot reach what it needs'
   if (attempt.countedAttempts + 1 < spec.retry.attempts) return null
   const isOfIt = (mark: FailureMark): boolean => mark.taskId === attempt.taskId && mark.dependency === dependency
   const sinceMs = view.pool.marks.find(isOfIt)?.atMs ?? view.nowMs
   const isDoubtful = suspects.some(({ last }) => last?.result.ok !== true || last.atMs <= sinceMs)
   return isDoubtful ? 'nobody knows yet whether what it needs is down' : null
+}
+
+/** What it still has in hand while it is replaced for its lost connections fails for them, too. */
+function isBeingRecycledFor({ replica, incident }: View, dependency: string): boolean {
+  if (replica.phase.kind !== 'draining' || incident === null) return false
+  return incident.fault.culprit === 'agent' && incident.dependency === dependency
 }
 
 /** The dependencies that a failure points to: the one it names, or all that its pool and its task need. */

@@ -1,7 +1,8 @@
+import type { ReplicaName } from '../model/ids.ts'
 import type { PoolSpec } from '../model/pool.ts'
-import type { AttemptRow, DependencyRow, PoolRow } from '../model/rows.ts'
+import type { AttemptRow, DependencyRow, PoolRow, ReplicaRow } from '../model/rows.ts'
 import { chanceOf } from './backoff.ts'
-import { isDown, reasonOf } from './breaker.ts'
+import { isDoubtful, isDown, reasonOf } from './breaker.ts'
 
 /** Share of its places that a pool gets at once when its dependency is back: the first tasks are the test. */
 const firstShare = 0.1
@@ -34,6 +35,18 @@ export function downNames(dependencies: Dependencies): readonly string[] {
   const names: string[] = []
   for (const [name, row] of dependencies) if (isDown(row)) names.push(name)
   return names
+}
+
+/** Replicas that fail on what their pool depends on, before it is known why. */
+export function doubtfulReplicas(
+  replicas: readonly ReplicaRow[],
+  spec: PoolSpec,
+  dependencies: Dependencies,
+  nowMs: number,
+): ReadonlySet<ReplicaName> {
+  const needed = spec.dependsOn.flatMap((name) => dependencies.get(name) ?? [])
+  const names = replicas.map(({ name }) => name)
+  return new Set(names.filter((name) => needed.some((row) => isDoubtful(row, name, nowMs))))
 }
 
 /**

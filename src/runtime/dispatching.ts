@@ -2,7 +2,7 @@ import type { Claim, Committed } from '../model/change.ts'
 import type { Effect } from '../model/effect.ts'
 import type { PoolName } from '../model/ids.ts'
 import { begin, planClaims } from '../policy/dispatch.ts'
-import { downNames } from '../policy/hold.ts'
+import { doubtfulReplicas, downNames } from '../policy/hold.ts'
 import type { Clock } from '../port/clock.ts'
 import type { Publisher } from './publish.ts'
 import type { Tables } from './tables.ts'
@@ -72,8 +72,9 @@ export class Dispatcher {
       if (pool === undefined || spec === undefined || pool.depth.queued === 0) continue
       const replicas = tables.replicasOf(name)
       const candidates = replicas.map((row) => ({ row, attempts: tables.attemptsOf(row.name) }))
-      if (pool.thaw !== null) this.redispatchAtMs = Math.min(this.redispatchAtMs, nowMs + againMs)
-      claims.push(...planClaims(pool, spec, candidates, { nowMs, lagMs, replicas, blocked }))
+      const doubtful = doubtfulReplicas(replicas, spec, tables.dependencies, nowMs)
+      if (pool.thaw !== null || doubtful.size > 0) this.redispatchAtMs = Math.min(this.redispatchAtMs, nowMs + againMs)
+      claims.push(...planClaims(pool, spec, candidates, { nowMs, lagMs, replicas, blocked, doubtful }))
     }
     this.dispatchable.clear()
     return claims

@@ -13,7 +13,7 @@ import { onCancel, onPoolCommand, onReplicaCommand, type PoolCommand, type Repli
 import type { Decision, Outcome } from '../policy/outcome.ts'
 import { onUse } from '../policy/overspend.ts'
 import { onAttempt, onReplica } from '../policy/react.ts'
-import { onlyItself } from '../policy/recycle.ts'
+import { onlyItself, recycle } from '../policy/recycle.ts'
 import { resetsAfterSilence } from '../policy/reset.ts'
 import { overdue, shutDown } from '../policy/shutdown.ts'
 import { decideSize } from '../policy/size.ts'
@@ -233,6 +233,10 @@ export class Tick {
       }
       case 'dependency_checked':
         this.dependencies.checked(observation, nowMs)
+        for (const row of [...tables.replicas.values()]) {
+          const outcome = recycle(tables.view(row, nowMs, this.lagMs(nowMs)), observation.dependency)
+          if (outcome !== null) this.take(outcome)
+        }
         return
       case 'operator':
         this.operate(observation.request, nowMs)

@@ -106,7 +106,7 @@ describe('http', () => {
   })
 })
 
-describe('tcp and postgres', () => {
+describe('tcp', () => {
   test('a port that listens, and one that does not', async () => {
     const port = await serveTcp((socket) => socket.end())
     expect(await check({ kind: 'tcp', host: '127.0.0.1', port })).toEqual({ ok: true })
@@ -115,34 +115,6 @@ describe('tcp and postgres', () => {
       ok: false,
       reason: expect.stringContaining('ECONNREFUSED'),
     })
-  })
-
-  test.each([
-    { name: 'speaks no TLS', answer: 'N', result: { ok: true } },
-    { name: 'speaks TLS', answer: 'S', result: { ok: true } },
-    {
-      name: 'is not Postgres',
-      answer: 'HTTP/1.1 400',
-      result: { ok: false, reason: 'what answers there is not Postgres' },
-    },
-    { name: 'hangs up', answer: null, result: { ok: false, reason: 'the server hung up without an answer' } },
-  ])('a server that $name', async ({ answer, result }) => {
-    const port = await serveTcp((socket) => {
-      socket.on('error', () => socket.destroy())
-      if (answer === null) socket.resume().end()
-      else socket.on('data', (asked: Buffer) => void (asked.length === 8 && socket.end(answer)))
-    })
-    expect(await check({ kind: 'postgres', url: `postgres://u:p@127.0.0.1:${port}/db` })).toEqual(result)
-  })
-
-  test('a server that accepts and says nothing', async () => {
-    const sockets: Socket[] = []
-    const port = await serveTcp((socket) => void sockets.push(socket))
-    expect(await check({ kind: 'postgres', url: `postgres://127.0.0.1:${port}/db` }, 100)).toEqual({
-      ok: false,
-      reason: 'no answer within 100 ms',
-    })
-    for (const socket of sockets) socket.destroy()
   })
 })
 
