@@ -114,3 +114,17 @@ test.each([
   expect(tally.effects.terminate).toBe(1)
   expect(tally.quarantines).toBe(0)
 })
+
+test('who lost its connections when nobody gets new ones is not replaced, though its siblings live on their old ones', async () => {
+  const quick = { ...call, ms: 2, uses: { declared: true, unanswered: 'fails', timeoutMs: 10_000, tries: 1 } } as const
+  const { result, tally } = await play({
+    tasks: load(3_000, [{ steps: [quick], failures: 0, poison: null }]),
+    deeds: [{ atMs: 3_000, kind: 'break_dependency', forMs: 60_000, keptBy: ['pool/1', 'pool/2', 'pool/3'] }],
+  })
+  expect(result.statuses).toEqual({ done: 3_000 })
+  expect(tally.charged).toBe(0)
+  expect(tally.effects.spawn).toBe(4)
+  expect(tally.effects.terminate ?? 0).toBe(0)
+  // That it is out, and that it is over.
+  expect(tally.alerts.size).toBe(2)
+})
