@@ -146,93 +146,62 @@ class Feeder {
   }
 }
 
-function rowsOf(kind: Kind, courses: readonly Course[]): Row[] {
-  const values = (of: (course: Course) => number): readonly number[] => courses.map(of)
-  const bar = (
-    what: string,
-    unit: string,
-    of: (course: Course) => number,
-    text: string,
-    is: (value: number) => boolean,
-  ) => row(`${kind}: ${what}`, values(of), unit, { text, met: values(of).every(is) })
-  const zero = (what: string, of: (course: Course) => number) => bar(what, '', of, '0', (value) => value === 0)
-  const isFlapping = kind === 'flaps'
-  const common = [
-    zero('restarts, drains, resets', ({ recoveries }) => recoveries),
-    zero('processes that are not the first of their place', ({ replaced }) => replaced),
-    zero('quarantines', ({ quarantined }) => quarantined),
-    zero('attempts counted', ({ counted }) => counted),
-    zero('tasks that are not done', ({ notDone }) => notDone),
-    row(
-      `${kind}: tasks done`,
-      values(({ done }) => done),
-      '',
-    ),
-    row(
-      `${kind}: calls of tasks while it was out and known to be`,
-      values(({ calls }) => calls),
-      '',
-    ),
-  ]
-  const alerts = `${isFlapping ? 'at most two in all' : 'one at its start, one at its end'}`
-  const told = bar(
-    'notifications',
-    '',
-    ({ opened, resolved, others }) => opened + resolved + others,
-    alerts,
-    (sum) => (isFlapping ? sum <= 2 : sum === 2),
-  )
-  if (isFlapping) return [...common, told]
-  return [
-    bar(
-      'noticed after',
-      's',
-      ({ noticedMs }) => noticedMs / 1_000,
-      'at most 10 s',
-      (value) => value <= 10,
-    ),
-    ...common,
-    bar(
-      'probes',
-      '',
-      ({ probes }) => probes,
-      'some',
-      (value) => value > 0,
-    ),
-    bar(
-      'shortest time between two probes',
-      's',
-      ({ probeGapMs }) => probeGapMs / 1_000,
-      'at least 5 s',
-      (value) => value >= minGapS,
-    ),
-    told,
-    bar(
-      'told at its start and at its end',
-      '',
-      ({ opened, resolved }) => Math.min(opened, resolved),
-      '1',
-      (value) => value === 1,
-    ),
-    row(
-      `${kind}: throughput before`,
-      values(({ before }) => before),
-      '/s',
-    ),
-    bar(
-      '90 % of that again after',
-      's',
-      ({ againMs }) => againMs / 1_000,
-      'at most 15 s',
-      (value) => value <= 15,
-    ),
-    bar(
-      'busiest second after its return',
-      '/s',
-      ({ peak }) => peak,
-      `at most ${overRate * rate}`,
-      (value) => value <= overRate * rate,
-    ),
-    zero('calls refused for their rate', ({ limited }) => limited),
-  ]
+interface Figure {
+  readonly what: string
+  readonly unit?: string
+  readonly of: (course: Course) => number
+  readonly bar?: readonly [text: string, isMet: (value: number) => boolean]
+}
+
+const none = ['0', (value: number) => value === 0] as const
+
+/** What holds of one that is out once and of one that flaps. */
+const common: readonly Figure[] = [
+  { what: 'restarts, drains, resets', of: ({ recoveries }) => recoveries, bar: none },
+  { what: 'processes that are not the first of their place', of: ({ replaced }) => replaced, bar: none },
+  { what: 'quarantines', of: ({ quarantined }) => quarantined, bar: none },
+  { what: 'attempts counted', of: ({ counted }) => counted, bar: none },
+  { what: 'tasks that are not done', of: ({ notDone }) => notDone, bar: none },
+  { what: 'tasks done', of: ({ done }) => done },
+  { what: 'calls of tasks while it was out and known to be', of: ({ calls }) => calls },
+]
+
+const notified = ({ opened, resolved, others }: Course): number => opened + resolved + others
+
+const flapping: readonly Figure[] = [
+  ...common,
+  { what: 'notifications', of: notified, bar: ['at most 2', (value) => value <= 2] },
+]
+
+const once: readonly Figure[] = [
+  {
+    ...{ what: 'noticed after', unit: 's', of: ({ noticedMs }) => noticedMs / 1_000 },
+    bar: ['at most 10 s', (value) => value <= 10],
+  },
+  ...common,
+  { what: 'probes', of: ({ probes }) => probes, bar: ['some', (value) => value > 0] },
+  {
+    ...{ what: 'shortest time between two probes', unit: 's', of: ({ probeGapMs }) => probeGapMs / 1_000 },
+    bar: ['at least 5 s', (value) => value >= minGapS],
+  },
+  { what: 'notifications at its start', of: ({ opened }) => opened, bar: ['1', (value) => value === 1] },
+  { what: 'notifications at its end', of: ({ resolved }) => resolved, bar: ['1', (value) => value === 1] },
+  { what: 'notifications in between', of: ({ others }) => others, bar: none },
+  { what: 'throughput before', unit: '/s', of: ({ before }) => before },
+  {
+    ...{ what: '90 % of that again after', unit: 's', of: ({ againMs }) => againMs / 1_000 },
+    bar: ['at most 15 s', (value) => value <= 15],
+  },
+  {
+    ...{ what: 'busiest second after its return', unit: '/s', of: ({ peak }) => peak },
+    bar: [`at most ${overRate * rate}`, (value) => value <= overRate * rate],
+  },
+  { what: 'calls refused for their rate', of: ({ limited }) => limited, bar: none },
+]
+
+function rowsOf(kind: Kind, courses: readonly Course[]): readonly Row[] {
+  return (kind === 'flaps' ? flapping : once).map(({ what, unit = '', of, bar }) => {
+    const values = courses.map(of)
+    return row(`${kind}: ${what}`, values, unit, bar && { text: bar[0], met: values.every(bar[1]) })
+  })
 }
