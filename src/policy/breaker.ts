@@ -206,6 +206,11 @@ export function answeredWhileOpen(row: DependencyRow, ok: boolean, nowMs: number
   const successes = breaker.successes + 1
   if (successes < successesNeeded(row, nowMs))
     return { ...row, check, breaker: { ...breaker, kind: 'half_open', successes } }
+  return closed(row, nowMs)
+}
+
+/** It is back: its pools are let in again. */
+export function closed(row: DependencyRow, nowMs: number): DependencyRow {
   return {
     ...row,
     breaker: { kind: 'closed', sinceMs: nowMs, thawedMs: nowMs },

@@ -7,11 +7,13 @@ import type { Notice } from '../model/event.ts'
 import type { FaultKind } from '../model/fault.ts'
 import type { IncidentId } from '../model/ids.ts'
 import type { Incident } from '../model/incident.ts'
+import type { OperatorRequest } from '../model/observation.ts'
 import type { CheckResult } from '../model/probe.ts'
 import type { AttemptRow, DependencyRow } from '../model/rows.ts'
 import {
   answeredWhileOpen,
   askSoon,
+  closed,
   firstSignMs,
   isDown,
   isFlapping,
@@ -188,15 +190,23 @@ function openBreaker(
   return { outcome: draft.finish(), turn: 'opened' }
 }
 
-function closeBreaker(view: DependencyView, row: DependencyRow): DependencyOutcome {
+/** A person takes it for mended: written with who and why (R9). If it is not so, its failures open it again. */
+export function onForced(view: DependencyView, request: OperatorRequest): DependencyOutcome {
+  return closeBreaker(view, closed(view.row, view.nowMs), request)
+}
+
+function closeBreaker(view: DependencyView, row: DependencyRow, by: OperatorRequest | null = null): DependencyOutcome {
   const { nowMs, incidents } = view
   const { name } = row.spec
   const draft = new Draft()
   const incident = row.incidentId === null ? undefined : incidents.get(row.incidentId)
   const down = view.row.breaker.kind === 'closed' ? 0 : nowMs - view.row.breaker.sinceMs
-  const text = `${name} answers again after ${(down / 1000).toFixed(1)} s; its pools are let back in over ${row.spec.breaker.rampMs / 1000} s`
+  const how = by === null ? 'answers again' : `is taken for mended by ${by.who} (${by.reason})`
+  const text = `${name} ${how} after ${(down / 1000).toFixed(1)} s; its pools are let back in over ${row.spec.breaker.rampMs / 1000} s`
   const recovered = incident === undefined ? null : recover(incident, nowMs, text)
   write(draft, row, recovered)
+  if (by !== null)
+    draft.change({ kind: 'audit', atMs: nowMs, who: by.who, what: 'close_breaker', target: name, reason: by.reason })
   draft.notice({ kind: 'dependency', dependency: name, result: { ok: true }, atMs: nowMs })
   if (recovered !== null) {
     draft.notice(

@@ -1,6 +1,6 @@
 import type { DependencyRecord } from '../model/change.ts'
-import type { ReplicaName } from '../model/ids.ts'
-import type { AttemptObservation, NodeObservation } from '../model/observation.ts'
+import type { PoolName, ReplicaName } from '../model/ids.ts'
+import type { AttemptObservation, NodeObservation, OperatorRequest } from '../model/observation.ts'
 import type { DependencySpec } from '../model/probe.ts'
 import type { AttemptRow, DependencyRow } from '../model/rows.ts'
 import type { DependencyView } from '../model/snapshot.ts'
@@ -9,11 +9,13 @@ import {
   type DependencyOutcome,
   decideDependency,
   onChecked,
+  onForced,
   onSighting,
   suspect,
   type DependencyView as View,
 } from '../policy/dependency.ts'
 import { anyDependency, sightingOf } from '../policy/evidence.ts'
+import { holdingDependency } from '../policy/hold.ts'
 import type { Outcome } from '../policy/outcome.ts'
 import { onBack, onDown, type PoolView } from '../policy/pool-turn.ts'
 import type { Tables } from './tables.ts'
@@ -74,6 +76,18 @@ export class Dependencies {
     const { dependencies } = this.tables
     for (const [name, row] of dependencies)
       if (replica in row.witnesses) dependencies.set(name, withoutWitness(row, replica))
+  }
+
+  /** A person lets a pool go whatever holds it. Returns what held it, by name. */
+  force(pool: PoolName, request: OperatorRequest, nowMs: number): readonly string[] {
+    const spec = this.tables.specs.get(pool)
+    const names: string[] = []
+    for (;;) {
+      const row = spec === undefined ? null : holdingDependency(spec, this.tables.dependencies)
+      if (row === null) return names
+      names.push(row.spec.name)
+      this.follow(row, onForced(this.view(row, nowMs), request), nowMs)
+    }
   }
 
   decide(nowMs: number, lagMs: number): void {
