@@ -232,6 +232,8 @@ export interface PoolRow {
   readonly failedStarts: number
   /** Smoothed running time of one attempt, ms: how much prefetching pays. */
   readonly taskMs: number
+  /** In the name of the incident of its last hold: another one of the same millisecond is named for the next. */
+  readonly heldMs: number
   /** Why it is not ready (a dependency that is down), or null. Gates dispatch. */
   readonly notReady: string | null
   /** Since when it is let back in after a hold, a few tasks at first; null when it is at full strength. */

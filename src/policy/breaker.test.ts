@@ -179,6 +179,16 @@ describe('an open breaker', () => {
     expect(open.check.nextAtMs).toBeLessThanOrEqual(1_000 + spec.breaker.probeMs)
   })
 
+  test.each([
+    { name: 'was not asked yet', last: null, dueMs: 100_000, nextMs: 6_000 },
+    { name: 'is due before', last: null, dueMs: 2_000, nextMs: 2_000 },
+    { name: 'was asked as a suspect just now', last: 900, dueMs: 1_900, nextMs: 5_900 },
+    { name: 'was asked long ago', last: -60_000, dueMs: 1_900, nextMs: 1_900 },
+  ])('that $name is asked at $nextMs', ({ last, dueMs, nextMs }) => {
+    const row = { ...(last === null ? fresh : checked(fresh, true, last)), check: { ...fresh.check, nextAtMs: dueMs } }
+    expect(opened(row, 'refused', 1_000).check.nextAtMs).toBe(nextMs)
+  })
+
   test('closes at the first success, forgets its witnesses, and thaws', () => {
     const closed = answeredWhileOpen(open, true, 6_000)
     expect(closed.breaker).toEqual({ kind: 'closed', sinceMs: 6_000, thawedMs: 6_000 })

@@ -161,12 +161,15 @@ export function firstSignMs(row: DependencyRow, nowMs: number): number {
 
 export function opened(row: DependencyRow, reason: string, nowMs: number): DependencyRow {
   const openedMs = [...row.openedMs.filter((at) => nowMs - at < row.spec.breaker.flapMs), nowMs].slice(-50)
+  const everyMs = probeEveryMs({ ...row, openedMs })
+  // One that was asked as a suspect just now is not asked again at once.
+  const notBeforeMs = (row.last?.atMs ?? Number.NEGATIVE_INFINITY) + everyMs
   return {
     ...row,
     breaker: { kind: 'open', sinceMs: nowMs, firstSignMs: firstSignMs(row, nowMs), reason, successes: 0 },
     openedMs,
     stableMs: null,
-    check: { ...row.check, nextAtMs: Math.min(row.check.nextAtMs, nowMs + probeEveryMs({ ...row, openedMs })) },
+    check: { ...row.check, nextAtMs: Math.max(notBeforeMs, Math.min(row.check.nextAtMs, nowMs + everyMs)) },
   }
 }
 

@@ -54,6 +54,7 @@ export function newPool(spec: PoolSpec, nowMs = 0): PoolRow {
     incarnationFloor: 0,
     failedStarts: 0,
     taskMs: Number.POSITIVE_INFINITY,
+    heldMs: 0,
     notReady: null,
     thaw: null,
     softMs: [],

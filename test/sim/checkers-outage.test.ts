@@ -146,6 +146,11 @@ test.each<{ readonly name: string; readonly entries: readonly Entry[]; readonly 
     rules: ['probes_paced'],
   },
   {
+    name: 'an open breaker that asks again at once what was asked as a suspect',
+    entries: [provider(0, false), probed(0), at(1, [dependency(1)]), probed(4_999)],
+    rules: ['probes_paced'],
+  },
+  {
     name: 'an open breaker that asks every five seconds',
     entries: [provider(0, false), at(1, [dependency(1)]), probed(5_000), probed(10_000)],
     rules: [],
