@@ -19,7 +19,7 @@ const spec = dependencySpec()
 const fresh = newDependency(spec, 0)
 const seen = (calls: readonly Call[], row: DependencyRow = fresh): DependencyRow =>
   calls.reduce((so, [replica, ok, atMs, task = `t${atMs}`]) => {
-    return saw(so, { replica: `p/${replica}`, taskId: task, ok, atMs })
+    return saw(so, { replica: `p/${replica}`, taskId: task, ok, atMs, begunMs: 0 })
   }, row)
 const checked = (row: DependencyRow, ok: boolean, atMs = 0): DependencyRow => ({
   ...row,

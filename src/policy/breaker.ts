@@ -41,6 +41,8 @@ export interface Sighting {
   readonly taskId: TaskId
   readonly ok: boolean
   readonly atMs: number
+  /** When its attempt was handed out. */
+  readonly begunMs: number
 }
 
 /** Folds one call of an agent: real traffic is the best check. */
@@ -164,9 +166,11 @@ export function opened(row: DependencyRow, reason: string, nowMs: number): Depen
   const everyMs = probeEveryMs({ ...row, openedMs })
   // One that was asked as a suspect just now is not asked again at once.
   const notBeforeMs = (row.last?.atMs ?? Number.NEGATIVE_INFINITY) + everyMs
+  const isSeen = row.last?.result.ok === false
+  const times = { sinceMs: nowMs, firstSignMs: firstSignMs(row, nowMs), passesSinceMs: null }
   return {
     ...row,
-    breaker: { kind: 'open', sinceMs: nowMs, firstSignMs: firstSignMs(row, nowMs), reason, successes: 0 },
+    breaker: { kind: 'open', ...times, reason, successes: 0, isSeen },
     openedMs,
     stableMs: null,
     check: { ...row.check, nextAtMs: Math.max(notBeforeMs, Math.min(row.check.nextAtMs, nowMs + everyMs)) },
@@ -199,17 +203,43 @@ function successesNeeded(row: DependencyRow, nowMs: number): number {
   return row.spec.probe.successThreshold + (isFlapping(row, nowMs) ? 1 : 0)
 }
 
-/** An open breaker after one more answer of the check. */
-export function answeredWhileOpen(row: DependencyRow, ok: boolean, nowMs: number): DependencyRow {
+/**
+ * An open breaker after one more answer of the check. A check that has failed as
+ * well says when it is over. One that passes all the while is no witness, as a
+ * list of models where completions fail: then tasks try it, one for each answer
+ * (`triedWhileOpen`), as long as there is one that could. Where none has anything
+ * to say for as long as makes an outage over, the check is believed after all.
+ */
+export function answeredWhileOpen(row: DependencyRow, ok: boolean, nowMs: number, canTry = false): DependencyRow {
   const { breaker } = row
   if (breaker.kind === 'closed') return row
   const nextAtMs = nowMs + probeEveryMs(row)
   const check = { ...row.check, nextAtMs }
-  if (!ok) return { ...row, check, breaker: { ...breaker, kind: 'open', successes: 0 } }
+  if (!ok)
+    return { ...row, check, breaker: { ...breaker, kind: 'open', successes: 0, isSeen: true, passesSinceMs: null } }
+  const passesSinceMs = breaker.passesSinceMs ?? nowMs
+  const half = { ...breaker, kind: 'half_open', passesSinceMs } as const
+  if (!breaker.isSeen && canTry && nowMs - passesSinceMs < row.spec.breaker.stableMs)
+    // Opened in this very turn, it was asked before: that answer is older than what opened it.
+    return { ...row, check, breaker: nowMs > breaker.sinceMs ? half : { ...breaker, passesSinceMs } }
   const successes = breaker.successes + 1
-  if (successes < successesNeeded(row, nowMs))
-    return { ...row, check, breaker: { ...breaker, kind: 'half_open', successes } }
+  if (successes < successesNeeded(row, nowMs)) return { ...row, check, breaker: { ...half, successes } }
   return closed(row, nowMs)
+}
+
+/** Its check passes and never failed: whether it is over is for a task to find out. */
+export function isTried({ breaker }: DependencyRow): boolean {
+  return breaker.kind === 'half_open' && !breaker.isSeen
+}
+
+/** An open breaker after a call of an attempt that was handed out since: older ones say nothing about now. */
+export function triedWhileOpen(row: DependencyRow, { ok, begunMs, atMs }: Sighting): DependencyRow {
+  const { breaker } = row
+  if (breaker.kind === 'closed' || breaker.isSeen || begunMs < breaker.sinceMs) return row
+  if (!ok) return { ...row, breaker: { ...breaker, kind: 'open', successes: 0, passesSinceMs: null } }
+  if (breaker.kind === 'open') return row
+  const successes = breaker.successes + 1
+  return successes < successesNeeded(row, atMs) ? { ...row, breaker: { ...breaker, successes } } : closed(row, atMs)
 }
 
 /** It is back: its pools are let in again. */
@@ -261,7 +291,8 @@ export function restored(row: DependencyRow, record: DependencyRecord, nowMs: nu
     const before = { ...row, openedMs, incidentId }
     return { ...before, stableMs: incidentId === null ? null : nowMs + stableForMs(before, nowMs) }
   }
-  return { ...row, openedMs, incidentId, breaker: { kind: 'open', ...down, successes: 0 } }
+  const breaker = { kind: 'open', ...down, successes: 0, isSeen: false, passesSinceMs: null } as const
+  return { ...row, openedMs, incidentId, breaker }
 }
 
 export function withoutWitness(row: DependencyRow, replica: ReplicaName): DependencyRow {

@@ -56,6 +56,7 @@ export function newPool(spec: PoolSpec, nowMs = 0): PoolRow {
     taskMs: Number.POSITIVE_INFINITY,
     heldMs: 0,
     notReady: null,
+    trial: null,
     thaw: null,
     softMs: [],
     alarmedMs: null,

@@ -2,7 +2,7 @@ import type { Claim, Committed } from '../model/change.ts'
 import type { Effect } from '../model/effect.ts'
 import type { PoolName } from '../model/ids.ts'
 import { begin, planClaims } from '../policy/dispatch.ts'
-import { downNames } from '../policy/hold.ts'
+import { downNames, triedDependency } from '../policy/hold.ts'
 import type { Clock } from '../port/clock.ts'
 import type { Publisher } from './publish.ts'
 import type { Tables } from './tables.ts'
@@ -73,7 +73,8 @@ export class Dispatcher {
       const replicas = tables.replicasOf(name)
       const candidates = replicas.map((row) => ({ row, attempts: tables.attemptsOf(row.name) }))
       if (pool.thaw !== null) this.redispatchAtMs = Math.min(this.redispatchAtMs, nowMs + againMs)
-      claims.push(...planClaims(pool, spec, candidates, { nowMs, lagMs, replicas, blocked }))
+      const tried = pool.notReady === null ? null : (triedDependency(spec, tables.dependencies)?.spec.name ?? null)
+      claims.push(...planClaims(pool, spec, candidates, { nowMs, lagMs, replicas, blocked, tried }))
     }
     this.dispatchable.clear()
     return claims
@@ -101,6 +102,8 @@ export class Dispatcher {
         execute(effect)
         publisher.publish({ kind: 'task', taskId: lease.taskId, pool: lease.pool, status: 'leased', atMs: nowMs })
       }
+      if (leases.length > 0 && pool.trial?.isOpen === true)
+        tables.pools.set(pool.name, { ...pool, trial: { ...pool.trial, isOpen: false, replica: claim.replica } })
       if (leases.length > 0) {
         const before = tables.wakesMs.get(claim.replica) ?? Number.POSITIVE_INFINITY
         const deadlines = leases.map((lease) => lease.deadlineMs ?? Number.POSITIVE_INFINITY)

@@ -35,6 +35,9 @@ class Tally implements Checker {
   /** Attempts charged to tasks, less what was given back. */
   charged = 0
   quarantines = 0
+  /** Times that it was found down. */
+  openings = 0
+  private isDown = false
   readonly alerts = new Set<string>()
 
   see(event: TraceEvent): void {
@@ -46,7 +49,11 @@ class Tally implements Checker {
       for (const change of event.batch.decisions.flat()) {
         if (change.kind === 'end_attempt' && change.counted && change.outcome !== 'done') this.charged += 1
         else if (change.kind === 'refund') this.charged -= change.attempts
-        else if (change.kind === 'replica' && change.record.quarantined) this.quarantines += 1
+        else if (change.kind === 'dependency') {
+          const isDown = change.record.down !== null
+          if (isDown && !this.isDown) this.openings += 1
+          this.isDown = isDown
+        } else if (change.kind === 'replica' && change.record.quarantined) this.quarantines += 1
       }
     }
   }
@@ -97,6 +104,35 @@ test('a provider that flaps every thirty seconds for ten minutes restarts nobody
   expect(tally.quarantines).toBe(0)
   expect(tally.alerts.size).toBe(2)
 })
+
+/** Its check passes all the while: a list of models that answers where completions do not. */
+const unseen: Deed = {
+  atMs: 0,
+  kind: 'do',
+  what: ({ provider }) => {
+    provider.passesCheck = true
+    return true
+  },
+}
+
+test.each([5, 30])(
+  'a provider that is out for %i minutes, and whose check never sees it: the same bars',
+  async (minutes) => {
+    const { result, tally } = await play({
+      tasks: load(400),
+      deeds: [unseen, outage(60_000, minutes * 60_000)],
+      lengthMs: (minutes + 10) * 60_000,
+    })
+    expect(result.statuses).toEqual({ done: 400 })
+    expect(tally.charged).toBe(0)
+    expect(tally.effects.spawn).toBe(4)
+    expect(tally.effects.terminate ?? 0).toBe(0)
+    expect(tally.effects.reset ?? 0).toBe(0)
+    expect(tally.quarantines).toBe(0)
+    expect(tally.alerts.size).toBe(2)
+    expect(tally.openings).toBe(1)
+  },
+)
 
 test.each([
   { name: 'one of four: its siblings get through', replicas: 4, tasks: 200 },

@@ -34,13 +34,18 @@ interface Account {
  */
 export class OutageChecker implements Checker {
   readonly rule = 'outage'
-  readonly sees = ['committed', 'used', 'provider', 'supervisor', 'reopened'] as const
+  readonly sees = ['committed', 'used', 'provider', 'probe_answered', 'supervisor', 'reopened'] as const
   private readonly trace: Trace
   private readonly pools: ReadonlyMap<string, PoolSpec>
   private readonly dependency: string
   private readonly isGating: boolean
   /** Since when the supervisor has it written down as down, or null. */
   private downMs: number | null = null
+  /** The last answer of its check, and whether any failed while it was down: then there is nothing to try. */
+  private isAnswering = true
+  private hasFailedCheck = false
+  /** Tasks that may try it: one for each answer, never more than one at once. */
+  private trials = 0
   /** Since when it is really down, or null; a supervisor that starts later knows nothing of what was before. */
   private sinceMs: number | null = null
   private bornMs = 0
@@ -64,8 +69,17 @@ export class OutageChecker implements Checker {
         this.sinceMs = event.up ? null : atMs
         this.missedMs = Number.POSITIVE_INFINITY
         return
+      case 'probe_answered':
+        this.isAnswering = event.ok
+        this.hasFailedCheck ||= !event.ok
+        this.trials = event.ok && !this.hasFailedCheck ? 1 : 0
+        return
       case 'supervisor':
-        if (event.what === 'born') this.bornMs = atMs
+        if (event.what !== 'born') return
+        this.bornMs = atMs
+        // It knows nothing of what the check of the one before it has said.
+        this.isAnswering = true
+        this.hasFailedCheck = false
         return
       case 'used':
         this.used(event, atMs)
@@ -96,12 +110,17 @@ export class OutageChecker implements Checker {
     batch.decisions.forEach((changes, at) => {
       if (result.outcomes[at] === 'applied') for (const change of changes) this.apply(change)
     })
-    if (before === null && this.downMs !== null) this.mustBeGivenBack(this.downMs)
+    if (before === null && this.downMs !== null) {
+      this.mustBeGivenBack(this.downMs)
+      this.trials = 0
+      this.hasFailedCheck = !this.isAnswering
+    }
     if (this.downMs === null) return
     for (const { taskId, pool, needs } of result.leases.flat()) {
       const isHeld = this.isGating && this.pools.get(pool)?.dependsOn.includes(this.dependency) === true
-      if (isHeld || needs.includes(this.dependency))
-        this.trace.violate('outage_holds', `${taskId} is begun, and ${this.dependency} is known to be down`)
+      if (!isHeld && !needs.includes(this.dependency)) continue
+      if (isHeld && this.trials > 0) this.trials -= 1
+      else this.trace.violate('outage_holds', `${taskId} is begun, and ${this.dependency} is known to be down`)
     }
   }
 
