@@ -144,13 +144,15 @@ export class Dependencies {
     return pressing.toSorted((a, b) => (a.trial?.atMs ?? 0) - (b.trial?.atMs ?? 0))
   }
 
-  /** One task for one answer of the check, of one pool after the other. */
+  /** One task for one answer of the check, of one pool after the other: what the one before has not used is void. */
   private grant(name: string, nowMs: number): void {
-    const [pool] = this.takersOf(name)
-    if (pool === undefined) return
-    const replica = pool.trial?.replica ?? null
-    this.tables.pools.set(pool.name, { ...pool, trial: { atMs: nowMs, isOpen: true, replica } })
-    this.tables.dirtyPools.add(pool.name)
+    const { pools, dirtyPools } = this.tables
+    const [next, ...others] = this.takersOf(name)
+    if (next === undefined) return
+    for (const pool of others)
+      if (pool.trial?.isOpen === true) pools.set(pool.name, { ...pool, trial: { ...pool.trial, isOpen: false } })
+    pools.set(next.name, { ...next, trial: { atMs: nowMs, isOpen: true, replica: next.trial?.replica ?? null } })
+    dirtyPools.add(next.name)
   }
 
   private turned(turn: 'opened' | 'closed', row: DependencyRow, before: DependencyRow | null, nowMs: number): void {

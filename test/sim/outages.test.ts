@@ -105,22 +105,13 @@ test('a provider that flaps every thirty seconds for ten minutes restarts nobody
   expect(tally.alerts.size).toBe(2)
 })
 
-/** Its check passes all the while: a list of models that answers where completions do not. */
-const unseen: Deed = {
-  atMs: 0,
-  kind: 'do',
-  what: ({ provider }) => {
-    provider.passesCheck = true
-    return true
-  },
-}
-
 test.each([5, 30])(
   'a provider that is out for %i minutes, and whose check never sees it: the same bars',
   async (minutes) => {
     const { result, tally } = await play({
       tasks: load(400),
-      deeds: [unseen, outage(60_000, minutes * 60_000)],
+      isUnseen: true,
+      deeds: [outage(60_000, minutes * 60_000)],
       lengthMs: (minutes + 10) * 60_000,
     })
     expect(result.statuses).toEqual({ done: 400 })

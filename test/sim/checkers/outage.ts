@@ -2,6 +2,7 @@ import type { Change, ReplicaRecord } from '../../../src/model/change.ts'
 import type { ReplicaName, TaskId } from '../../../src/model/ids.ts'
 import type { PoolSpec } from '../../../src/model/pool.ts'
 import type { DependencySpec } from '../../../src/model/probe.ts'
+import type { Scenario } from '../scenario.ts'
 import type { Checker, Trace, TraceEvent } from '../trace.ts'
 
 type EndAttempt = Change & { readonly kind: 'end_attempt' }
@@ -41,6 +42,9 @@ export class OutageChecker implements Checker {
   private readonly isGating: boolean
   /** Since when the supervisor has it written down as down, or null. */
   private downMs: number | null = null
+  /** Where its check never sees it, what the supervisor takes for its first sign: before that nothing but words pointed to it. */
+  private firstSignMs = Number.NEGATIVE_INFINITY
+  private readonly isUnseen: boolean
   /** The last answer of its check, and whether any failed while it was down: then there is nothing to try. */
   private isAnswering = true
   private hasFailedCheck = false
@@ -56,9 +60,10 @@ export class OutageChecker implements Checker {
   private readonly accounts = new Map<TaskId, Account>()
   private readonly strikes = new Map<ReplicaName, ReplicaRecord>()
 
-  constructor(trace: Trace, pools: readonly PoolSpec[], dependency: DependencySpec) {
+  constructor(trace: Trace, { pools, isUnseen }: Pick<Scenario, 'pools' | 'isUnseen'>, dependency: DependencySpec) {
     this.trace = trace
     this.pools = new Map(pools.map((pool) => [pool.name, pool]))
+    this.isUnseen = isUnseen
     this.dependency = dependency.name
     this.isGating = dependency.critical || dependency.role === 'model_provider'
   }
@@ -128,6 +133,7 @@ export class OutageChecker implements Checker {
     switch (change.kind) {
       case 'dependency':
         this.downMs = change.record.down?.sinceMs ?? null
+        if (this.isUnseen) this.firstSignMs = change.record.down?.firstSignMs ?? this.firstSignMs
         return
       case 'end_attempt':
         this.ended(change)
@@ -181,8 +187,9 @@ export class OutageChecker implements Checker {
   private mustBeGivenBack(downMs: number): void {
     const { sinceMs } = this
     if (sinceMs === null || this.bornMs > sinceMs) return
+    const fromMs = Math.max(sinceMs, this.firstSignMs)
     for (const [taskId, { charges, counted, firstMissMs, isOver }] of this.accounts) {
-      const own = charges.filter((atMs) => atMs >= sinceMs && atMs <= downMs)
+      const own = charges.filter((atMs) => atMs >= fromMs && atMs <= downMs)
       if (own.length === 0) continue
       if (!isOver)
         this.trace.violate('outage_refunds', `${taskId} keeps ${own.length} attempts that ${this.dependency} failed`)
@@ -190,7 +197,11 @@ export class OutageChecker implements Checker {
         this.trace.violate('outage_fails_nobody', `${taskId} has failed, and only ${this.dependency} was at fault`)
     }
     for (const { name, strikes } of this.strikes.values())
-      if (strikes.some(({ atMs, dependency }) => dependency === this.dependency && atMs > this.missedMs))
+      if (
+        strikes.some(
+          ({ atMs, dependency }) => dependency === this.dependency && atMs > Math.max(this.missedMs, this.firstSignMs),
+        )
+      )
         this.trace.violate('outage_refunds', `${name} keeps a strike for what ${this.dependency} failed`)
   }
 
