@@ -10,6 +10,7 @@ import {
   newDependency,
   opened,
   saw,
+  triedWhileOpen,
   withoutWitness,
 } from './breaker.ts'
 
@@ -200,6 +201,51 @@ describe('an open breaker', () => {
     const still = answeredWhileOpen(open, false, 6_000)
     expect(isDown(still)).toBe(true)
     expect(still.check.nextAtMs).toBe(11_000)
+  })
+
+  describe('whose check never saw the fault', () => {
+    const trial = (row: DependencyRow, ok: boolean, atMs: number, begunMs = atMs) =>
+      triedWhileOpen(row, { replica: 'p/0', taskId: 't', ok, atMs, begunMs })
+    const passes = (row: DependencyRow, atMs: number, canTry = true) => answeredWhileOpen(row, true, atMs, canTry)
+    const half = passes(open, 6_000)
+    const stableMs = 6_000 + spec.breaker.stableMs
+
+    test.each([
+      { name: 'it passes: a task may try', row: half, kind: 'half_open' },
+      { name: 'it passes, and no task could try', row: passes(open, 6_000, false), kind: 'closed' },
+      { name: 'its answer is older than what opened it', row: passes(open, 1_000), kind: 'open' },
+      { name: 'a task gets through', row: trial(half, true, 7_000), kind: 'closed' },
+      { name: 'a task fails', row: trial(half, false, 7_000), kind: 'open' },
+      {
+        name: 'and gets through before the next answer',
+        row: trial(trial(half, false, 7_000), true, 8_000),
+        kind: 'open',
+      },
+      { name: 'one handed out before gets through', row: trial(half, true, 7_000, 999), kind: 'half_open' },
+      { name: 'one handed out as it was opened does', row: trial(half, true, 7_000, 1_000), kind: 'closed' },
+      { name: 'one handed out before fails', row: trial(half, false, 7_000, 999), kind: 'half_open' },
+      { name: 'it fails after all: it is a witness', row: answeredWhileOpen(half, false, 11_000), kind: 'open' },
+      { name: 'then it decides', row: passes(answeredWhileOpen(half, false, 11_000), 16_000), kind: 'closed' },
+      {
+        name: 'then no task does',
+        row: trial({ ...half, breaker: { ...half.breaker, isSeen: true } as DependencyRow['breaker'] }, true, 7_000),
+        kind: 'half_open',
+      },
+      { name: 'no task has anything to say, for long', row: passes(half, stableMs), kind: 'closed' },
+      { name: 'for not long enough', row: passes(half, stableMs - 1), kind: 'half_open' },
+      { name: 'one that fails begins it anew', row: passes(trial(half, false, 7_000), stableMs), kind: 'half_open' },
+    ])('$name: $kind', ({ row, kind }) => expect(row.breaker.kind).toBe(kind))
+
+    test('two must get through when it flaps', () => {
+      const again = passes(opened(trial(half, true, 7_000), 'refused', 30_000), 40_000)
+      const once = trial(again, true, 41_000)
+      expect([once, trial(once, true, 42_000)].map(({ breaker }) => breaker.kind)).toEqual(['half_open', 'closed'])
+    })
+
+    test('its failure at the beginning makes it a witness', () => {
+      expect(opened(checked(fresh, false), 'refused', 1_000).breaker).toMatchObject({ isSeen: true })
+      expect(passes(opened(checked(fresh, false), 'refused', 1_000), 6_000).breaker.kind).toBe('closed')
+    })
   })
 
   test('that flaps needs two successes, is asked more rarely, and its incident stays for the whole time', () => {
