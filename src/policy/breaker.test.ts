@@ -3,6 +3,7 @@ import { dependencySpec } from '../../test/fixtures/specs.ts'
 import type { DependencyRow } from '../model/rows.ts'
 import {
   answeredWhileOpen,
+  askSoon,
   isDown,
   isFlapping,
   isReplicasOwnFault,
@@ -26,6 +27,12 @@ const checked = (row: DependencyRow, ok: boolean, atMs = 0): DependencyRow => ({
   ...row,
   last: { result: ok ? { ok } : { ok, reason: 'refused' }, latencyMs: 1, atMs },
 })
+
+/** A hundred calls got through until 0; then so many fail, of two replicas in turn, the last at `lastMs`. */
+const fallen = (count: number, lastMs: number): readonly Call[] => [
+  ...Array.from({ length: 100 }, (_, at): Call => [at % 4, true, at - 99]),
+  ...Array.from({ length: count }, (_, at): Call => [at % 2, false, at === count - 1 ? lastMs : 100 + at]),
+]
 
 describe('is the dependency down', () => {
   test.each<{ name: string; row: DependencyRow; nowMs: number; kind: string }>([
@@ -98,6 +105,21 @@ describe('is the dependency down', () => {
       nowMs: 9_999,
       kind: 'down',
     },
+    { name: 'ten in a row for a second, after any success', row: seen(fallen(10, 1_100)), nowMs: 1_100, kind: 'down' },
+    { name: 'nine in a row', row: seen(fallen(9, 1_100)), nowMs: 1_100, kind: 'suspect' },
+    { name: 'ten in a row for less than a second', row: seen(fallen(10, 1_099)), nowMs: 1_099, kind: 'suspect' },
+    {
+      name: 'ten, and another replica got through in between',
+      row: seen([...fallen(9, 500), [3, true, 700], [0, false, 1_100]]),
+      nowMs: 1_100,
+      kind: 'suspect',
+    },
+    {
+      name: 'ten in a row of one replica: it accuses itself',
+      row: seen(fallen(10, 1_100).map(([replica, ok, atMs]): Call => [ok ? replica : 0, ok, atMs])),
+      nowMs: 1_100,
+      kind: 'suspect',
+    },
     { name: 'one replica and the own check', row: checked(seen([[0, false, 1]]), false), nowMs: 2, kind: 'down' },
     { name: 'one failed check alone: suspect', row: checked(fresh, false), nowMs: 2, kind: 'suspect' },
     {
@@ -120,6 +142,27 @@ describe('is the dependency down', () => {
   ])('$name', ({ row, nowMs, kind }) => {
     expect(judgeDependency(row, nowMs).kind).toBe(kind)
   })
+})
+
+describe('a suspect is asked', () => {
+  const later = { ...fresh, check: { ...fresh.check, nextAtMs: 60_000 } }
+  test.each([
+    { name: 'at once, when it never was', row: later, nowMs: 5_000, nextMs: 5_000 },
+    { name: 'at once, long after its last answer', row: checked(later, true, 1_000), nowMs: 5_000, nextMs: 5_000 },
+    { name: 'a second after that at most', row: checked(later, true, 4_500), nowMs: 5_000, nextMs: 5_500 },
+    {
+      name: 'every five seconds once it has answered',
+      row: { ...checked(later, true, 4_500), suspectMs: 4_400 },
+      nowMs: 5_000,
+      nextMs: 9_500,
+    },
+    {
+      name: 'every five seconds or less after an outage of late',
+      row: { ...checked(later, true, 4_500), openedMs: [1] },
+      nowMs: 5_000,
+      nextMs: 9_500,
+    },
+  ])('$name', ({ row, nowMs, nextMs }) => expect(askSoon(row, nowMs).check.nextAtMs).toBe(nextMs))
 })
 
 describe('the replica alone', () => {

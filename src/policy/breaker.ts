@@ -10,8 +10,15 @@ const failuresOfOne = 3
 const tasksKept = 5
 /** A success is written into the cross table at most so often: at thousands of calls a second it says nothing new. */
 const successEveryMs = 250
-/** How soon a suspect dependency is asked again, ms. */
+/** How soon a suspect dependency is asked after its last answer, ms. */
 const suspectEveryMs = 1_000
+/**
+ * Failures with no success of anybody in between, and for so long, are an outage
+ * however many calls succeeded just before. With 30 % of 5xx ten in a row come
+ * once in 170,000 calls; a second's silence keeps a hiccup from holding a pool.
+ */
+const failuresInARow = 10
+const silenceMs = 1_000
 
 export function newDependency(spec: DependencySpec, nowMs: number): DependencyRow {
   return {
@@ -110,9 +117,38 @@ export function judgeDependency(row: DependencyRow, nowMs: number): DependencyVe
     const reason = `${accusers.length} replicas failed on it (${accusers.join(', ')}), ${failures} of ${failures + successes} calls in ${spec.windowMs / 1000} s${checked}`
     return { kind: 'down', reason, confidence: checkFailed ? 1 : failures / (failures + successes) }
   }
+  const silence = silenceOf(row, accusers, nowMs)
+  if (accusers.length >= spec.replicas && silence.failures >= failuresInARow && silence.forMs >= silenceMs) {
+    const reason = `${accusers.length} replicas failed on it (${accusers.join(', ')}), the last ${silence.failures} calls in ${(silence.forMs / 1000).toFixed(1)} s${checked}`
+    return { kind: 'down', reason, confidence: 0.9 }
+  }
   if (accusers.length > 0 && checkFailed)
     return { kind: 'down', reason: `${accusers.join(', ')} failed on it${checked}`, confidence: 0.9 }
   return accusers.length > 0 || checkFailed ? { kind: 'suspect' } : { kind: 'up' }
+}
+
+/** Failures since anybody's last success, and for how long there was none. */
+function silenceOf(
+  { witnesses }: DependencyRow,
+  accusers: readonly ReplicaName[],
+  nowMs: number,
+): { readonly failures: number; readonly forMs: number } {
+  let lastSuccessMs = Number.NEGATIVE_INFINITY
+  for (const { lastSuccessMs: atMs } of Object.values(witnesses)) lastSuccessMs = Math.max(lastSuccessMs, atMs ?? 0)
+  let failures = 0
+  let firstMs = nowMs
+  for (const name of accusers) {
+    const { failures: count = 0, firstFailureMs = null } = witnesses[name] ?? {}
+    if (firstFailureMs === null || firstFailureMs < lastSuccessMs) continue
+    failures += count
+    firstMs = Math.min(firstMs, firstFailureMs)
+  }
+  return { failures, forMs: nowMs - firstMs }
+}
+
+/** Several replicas fail on it now: whether it is down is not known yet, and may be. */
+export function isAccused(row: DependencyRow, nowMs: number): boolean {
+  return accusersOf(row, nowMs).length >= row.spec.breaker.replicas
 }
 
 /** Replicas whose last call inside the window failed. */
@@ -258,12 +294,13 @@ export function closed(row: DependencyRow, nowMs: number): DependencyRow {
 
 /**
  * A suspect is asked soon: its check is the second witness. What fails from now
- * on may be its doing. One that was down of late is asked as if it still were:
- * its check may pass while calls fail, e.g. for their rate.
+ * on may be its doing. One that has answered since, or was down of late, is asked
+ * as if it were down: its check may pass while calls fail, e.g. for their rate.
  */
 export function askSoon(row: DependencyRow, nowMs: number): DependencyRow {
   const suspectMs = row.suspectMs ?? nowMs
-  const everyMs = wasDown(row, nowMs) ? probeEveryMs(row) : suspectEveryMs
+  const hasAnswered = row.last !== null && row.last.atMs > suspectMs
+  const everyMs = hasAnswered || wasDown(row, nowMs) ? probeEveryMs(row) : suspectEveryMs
   const soonMs = row.last === null ? nowMs : Math.max(nowMs, row.last.atMs + everyMs)
   const nextAtMs = Math.min(row.check.nextAtMs, soonMs)
   return { ...row, suspectMs, check: { ...row.check, nextAtMs } }

@@ -73,6 +73,7 @@ async function goOut(at: TestNode): Promise<readonly string[]> {
   await provider.fail('refuses')
   const ids = await Promise.all(Array.from({ length: 6 }, () => at.submit('p', { calls: 1, how: 'gives_up' })))
   await until(() => isDown(at), { timeoutMs: 10_000, what: 'the outage to be noticed' })
+  await until(() => at.door.pools()[0]?.active === 0, { timeoutMs: 10_000, what: 'calls under way to fail' })
   return ids
 }
 

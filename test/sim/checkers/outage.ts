@@ -48,8 +48,8 @@ export class OutageChecker implements Checker {
   /** The last answer of its check, and whether any failed while it was down: then there is nothing to try. */
   private isAnswering = true
   private hasFailedCheck = false
-  /** Tasks that may try it: one for each answer, never more than one at once. */
-  private trials = 0
+  /** When it gave answers that no task has tried yet: one may for each, and a later answer makes an earlier one void. */
+  private answersMs: readonly number[] = []
   /** Since when it is really down, or null; a supervisor that starts later knows nothing of what was before. */
   private sinceMs: number | null = null
   private bornMs = 0
@@ -77,7 +77,7 @@ export class OutageChecker implements Checker {
       case 'probe_answered':
         this.isAnswering = event.ok
         this.hasFailedCheck ||= !event.ok
-        this.trials = event.ok && !this.hasFailedCheck ? 1 : 0
+        this.answersMs = this.hasFailedCheck ? [] : [...this.answersMs, atMs]
         return
       case 'supervisor':
         if (event.what !== 'born') return
@@ -117,16 +117,23 @@ export class OutageChecker implements Checker {
     })
     if (before === null && this.downMs !== null) {
       this.mustBeGivenBack(this.downMs)
-      this.trials = 0
+      this.answersMs = []
       this.hasFailedCheck = !this.isAnswering
     }
     if (this.downMs === null) return
     for (const { taskId, pool, needs } of result.leases.flat()) {
       const isHeld = this.isGating && this.pools.get(pool)?.dependsOn.includes(this.dependency) === true
       if (!isHeld && !needs.includes(this.dependency)) continue
-      if (isHeld && this.trials > 0) this.trials -= 1
-      else this.trace.violate('outage_holds', `${taskId} is begun, and ${this.dependency} is known to be down`)
+      if (isHeld && this.mayTry(batch.nowMs)) continue
+      this.trace.violate('outage_holds', `${taskId} is begun, and ${this.dependency} is known to be down`)
     }
+  }
+
+  private mayTry(claimedMs: number): boolean {
+    const later = this.answersMs.filter((atMs) => atMs > claimedMs)
+    const isAnswered = later.length < this.answersMs.length
+    this.answersMs = later
+    return isAnswered
   }
 
   private apply(change: Change): void {
