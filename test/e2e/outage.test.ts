@@ -28,7 +28,7 @@ async function start(probe: Duration = '500ms'): Promise<TestNode> {
   receiver = await startReceiver()
   const replicas = { min: 3, max: 3 }
   const environment = { set: { OPENAI_BASE_URL: provider.url } }
-  const breaker = { probe, stable: '1s', ramp: '1s' } as const
+  const breaker = { probe, stable: '3s', ramp: '1s' } as const
   const config: PrunellaConfig = {
     pools: { p: { agent: caller, replicas, dependsOn: ['llm'], environment } },
     dependencies: { llm: { check: { http: `${provider.url}/models` }, critical: true, breaker } },
@@ -41,32 +41,42 @@ async function start(probe: Duration = '500ms'): Promise<TestNode> {
 
 const isDown = ({ door }: TestNode) => door.dependencies()[0]?.up === false
 
-test('a provider that is out and comes back: everything is done, nobody was touched or charged, and people hear of it twice', async () => {
-  const at = await start()
-  const { door } = at
-  const before = door.replicas().map(({ name, pid }) => ({ name, pid }))
-  const ids = await Promise.all(Array.from({ length: tasks }, () => at.submit('p', { calls: 2, how: 'gives_up' })))
-  await until(() => provider.answeredMs.length > 10, { timeoutMs: 10_000, what: 'work' })
-  await provider.fail('refuses')
-  await until(() => isDown(at), { timeoutMs: 10_000, what: 'the outage to be noticed' })
-  await until(() => door.pools()[0]?.active === 0, { timeoutMs: 10_000, what: 'calls under way to fail' })
-  expect(door.pools()[0]).toMatchObject({ hold: { cause: 'dependency' } })
-  const [opened] = await receiver.waitFor(1)
-  expect(opened?.message).toMatchObject({ change: 'opened', severity: 'critical' })
+test.each([
+  { kind: 'refuses', what: 'a provider that is out' },
+  { kind: 'calls_fail', what: 'a provider whose calls fail while its check passes' },
+] as const)(
+  '$what and comes back: everything is done, nobody was touched or charged, and people hear of it twice',
+  async ({ kind }) => {
+    const at = await start()
+    const { door } = at
+    const before = door.replicas().map(({ name, pid }) => ({ name, pid }))
+    const ids = await Promise.all(Array.from({ length: tasks }, () => at.submit('p', { calls: 2, how: 'gives_up' })))
+    await until(() => provider.answeredMs.length > 10, { timeoutMs: 10_000, what: 'work' })
+    await provider.fail(kind)
+    await until(() => isDown(at), { timeoutMs: 10_000, what: 'the outage to be noticed' })
+    const checkedMs = door.dependencies()[0]?.checkedMs ?? 0
+    const isAskedOn = () => (door.dependencies()[0]?.checkedMs ?? 0) > checkedMs + 1_000
+    await until(isAskedOn, { timeoutMs: 10_000, what: 'its check to be asked for a second' })
+    expect(isDown(at)).toBe(true)
+    await until(() => door.pools()[0]?.active === 0, { timeoutMs: 10_000, what: 'calls under way to fail' })
+    expect(door.pools()[0]).toMatchObject({ hold: { cause: 'dependency' } })
+    const [opened] = await receiver.waitFor(1)
+    expect(opened?.message).toMatchObject({ change: 'opened', severity: 'critical' })
 
-  await provider.mend()
-  for (const id of ids) {
-    const { status, countedAttempts, attempts } = await at.settled(id)
-    const charged = countedAttempts - attempts.filter(({ outcome, counted }) => outcome === 'done' && counted).length
-    expect({ status, charged }).toEqual({ status: 'done', charged: 0 })
-  }
-  const received = await receiver.waitFor(2)
-  expect(received.map(({ message: { change } }) => change)).toEqual(['opened', 'resolved'])
-  expect(door.replicas().map(({ name, pid }) => ({ name, pid }))).toEqual(before)
-  expect(door.replicas().every(({ strikes }) => strikes === 0)).toBe(true)
-  const done = (await door.metrics()).match(/^prunella_recoveries_total\{.*/gm) ?? []
-  expect(done.filter((line) => !/action="(hold|resume)"/.test(line))).toEqual([])
-})
+    await provider.mend()
+    for (const id of ids) {
+      const { status, countedAttempts, attempts } = await at.settled(id)
+      const charged = countedAttempts - attempts.filter(({ outcome, counted }) => outcome === 'done' && counted).length
+      expect({ status, charged }).toEqual({ status: 'done', charged: 0 })
+    }
+    const received = await receiver.waitFor(2)
+    expect(received.map(({ message: { change } }) => change)).toEqual(['opened', 'resolved'])
+    expect(door.replicas().map(({ name, pid }) => ({ name, pid }))).toEqual(before)
+    expect(door.replicas().every(({ strikes }) => strikes === 0)).toBe(true)
+    const done = (await door.metrics()).match(/^prunella_recoveries_total\{.*/gm) ?? []
+    expect(done.filter((line) => !/action="(hold|resume)"/.test(line))).toEqual([])
+  },
+)
 
 /** Out, and noticed, with so many tasks waiting. */
 async function goOut(at: TestNode): Promise<readonly string[]> {
