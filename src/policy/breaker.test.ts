@@ -264,9 +264,9 @@ describe('an open breaker', () => {
         row: trial(trial(half, false, 7_000), true, 8_000),
         kind: 'open',
       },
-      { name: 'one handed out before gets through', row: trial(half, true, 7_000, 999), kind: 'half_open' },
-      { name: 'one handed out as it was opened does', row: trial(half, true, 7_000, 1_000), kind: 'closed' },
-      { name: 'one handed out before fails', row: trial(half, false, 7_000, 999), kind: 'half_open' },
+      { name: 'one that began before gets through', row: trial(half, true, 7_000, 999), kind: 'half_open' },
+      { name: 'one that began as it was opened does', row: trial(half, true, 7_000, 1_000), kind: 'closed' },
+      { name: 'one that began before fails', row: trial(half, false, 7_000, 999), kind: 'half_open' },
       { name: 'it fails after all: it is a witness', row: answeredWhileOpen(half, false, 11_000), kind: 'open' },
       { name: 'then it decides', row: passes(answeredWhileOpen(half, false, 11_000), 16_000), kind: 'closed' },
       {

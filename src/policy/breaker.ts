@@ -48,7 +48,7 @@ export interface Sighting {
   readonly taskId: TaskId
   readonly ok: boolean
   readonly atMs: number
-  /** When its attempt was handed out. */
+  /** When the call began, or where that is not known its attempt. */
   readonly begunMs: number
 }
 
@@ -268,7 +268,7 @@ export function isTried({ breaker }: DependencyRow): boolean {
   return breaker.kind === 'half_open' && !breaker.isSeen
 }
 
-/** An open breaker after a call of an attempt that was handed out since: older ones say nothing about now. */
+/** An open breaker after a call that began since: older ones say nothing about now. */
 export function triedWhileOpen(row: DependencyRow, { ok, begunMs, atMs }: Sighting): DependencyRow {
   const { breaker } = row
   if (breaker.kind === 'closed' || breaker.isSeen || begunMs < breaker.sinceMs) return row

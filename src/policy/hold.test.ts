@@ -41,13 +41,14 @@ test.each([
 })
 
 test.each([
-  { name: 'tasks wait', depth: { queued: 1 }, hold: null, can: true },
-  { name: 'one is tried again later', depth: { scheduled: 1 }, hold: null, can: true },
-  { name: 'none waits', depth: { leased: 1, held: 1 }, hold: null, can: false },
-  { name: 'a person holds it', depth: { queued: 1 }, hold: 'operator', can: false },
-] as const)('a pool can try what holds it: $name', ({ depth, hold, can }) => {
+  { name: 'tasks wait', depth: { queued: 1 }, inHand: 0, hold: null, can: true },
+  { name: 'one is tried again later', depth: { scheduled: 1 }, inHand: 0, hold: null, can: true },
+  { name: 'one is under way', depth: {}, inHand: 1, hold: null, can: true },
+  { name: 'there is none but for a person', depth: { held: 1 }, inHand: 0, hold: null, can: false },
+  { name: 'a person holds it', depth: { queued: 1 }, inHand: 1, hold: 'operator', can: false },
+] as const)('a pool can try what holds it: $name', ({ depth, inHand, hold, can }) => {
   const row = poolRow({ hold: hold && { cause: hold, sinceMs: 0, reason: '', incidentId: null } })
-  expect(canTake({ ...row, depth: { ...row.depth, ...depth } })).toBe(can)
+  expect(canTake({ ...row, depth: { ...row.depth, ...depth } }, inHand)).toBe(can)
 })
 
 test.each([

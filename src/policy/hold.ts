@@ -39,9 +39,9 @@ export function triedDependency(spec: PoolSpec, dependencies: Dependencies): Dep
   return row !== null && isTried(row) ? row : null
 }
 
-/** Whether it has work that could try what holds it. */
-export function canTake({ hold, depth }: PoolRow): boolean {
-  return hold === null && depth.queued + depth.scheduled > 0
+/** Whether it has work that could try what holds it, now or when what is under way has failed. */
+export function canTake({ hold, depth }: PoolRow, inHand: number): boolean {
+  return hold === null && depth.queued + depth.scheduled + inHand > 0
 }
 
 export function holdReason(row: DependencyRow): string {

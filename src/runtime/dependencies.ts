@@ -63,7 +63,8 @@ export class Dependencies {
     if (seen.dependency !== anyDependency) {
       const row = this.tables.dependencies.get(seen.dependency)
       if (row === undefined) return
-      return this.saw(row, attempt, seen.ok, nowMs)
+      const call = 'call' in observation ? attempt.calls.find((open) => open.call === observation.call) : undefined
+      return this.saw(row, attempt, seen.ok, call?.sinceMs ?? attempt.dispatchedMs, nowMs)
     }
     for (const name of [...(this.tables.specs.get(attempt.pool)?.dependsOn ?? []), ...attempt.needs]) {
       const row = this.tables.dependencies.get(name)
@@ -73,8 +74,8 @@ export class Dependencies {
     }
   }
 
-  private saw(row: DependencyRow, { replica, taskId, dispatchedMs }: AttemptRow, ok: boolean, nowMs: number): void {
-    const sighting = { replica, taskId, ok, atMs: nowMs, begunMs: dispatchedMs }
+  private saw(row: DependencyRow, { replica, taskId }: AttemptRow, ok: boolean, begunMs: number, nowMs: number): void {
+    const sighting = { replica, taskId, ok, atMs: nowMs, begunMs }
     this.follow(row, onSighting(this.view(row, nowMs), sighting), nowMs)
   }
 
@@ -83,7 +84,7 @@ export class Dependencies {
     const spec = this.tables.specs.get(attempt.pool)
     if (spec === undefined || this.tables.pools.get(attempt.pool)?.notReady === null) return
     const row = triedDependency(spec, this.tables.dependencies)
-    if (row !== null) this.saw(row, attempt, true, nowMs)
+    if (row !== null) this.saw(row, attempt, true, attempt.dispatchedMs, nowMs)
   }
 
   /** A new process has connections of its own: those of the last one accuse it of nothing. */
@@ -135,13 +136,14 @@ export class Dependencies {
   /** Pools that nothing but this dependency holds, with tasks that could try it; whose turn it is first. */
   private takersOf(name: string): readonly PoolRow[] {
     const { pools, specs, dependencies } = this.tables
-    const pressing: PoolRow[] = []
+    const takers: PoolRow[] = []
     for (const pool of pools.values()) {
       const spec = specs.get(pool.name)
-      if (spec === undefined || !canTake(pool) || heldOnlyBy(spec, dependencies)?.spec.name !== name) continue
-      pressing.push(pool)
+      if (spec === undefined || heldOnlyBy(spec, dependencies)?.spec.name !== name) continue
+      const inHand = this.tables.replicasOf(pool.name).reduce((sum, row) => sum + this.tables.inHand(row.name), 0)
+      if (canTake(pool, inHand)) takers.push(pool)
     }
-    return pressing.toSorted((a, b) => (a.trial?.atMs ?? 0) - (b.trial?.atMs ?? 0))
+    return takers.toSorted((a, b) => (a.trial?.atMs ?? 0) - (b.trial?.atMs ?? 0))
   }
 
   /** One task for one answer of the check, of one pool after the other: what the one before has not used is void. */

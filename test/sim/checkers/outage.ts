@@ -150,7 +150,8 @@ export class OutageChecker implements Checker {
         account.losses += change.losses
         if (account.isOver) account.lateRefunds += change.attempts
         account.counted = Math.max(0, account.counted - change.attempts)
-        account.charges.splice(0, change.attempts)
+        // Of the newest: what is older than its first sign is not given back.
+        account.charges.splice(Math.max(0, account.charges.length - change.attempts))
         return
       }
       case 'replica':
@@ -200,7 +201,8 @@ export class OutageChecker implements Checker {
       if (own.length === 0) continue
       if (!isOver)
         this.trace.violate('outage_refunds', `${taskId} keeps ${own.length} attempts that ${this.dependency} failed`)
-      else if (own.length === counted && firstMissMs >= sinceMs)
+      // A task may use up its attempts while nothing but its own words speak of an outage.
+      else if (!this.isUnseen && own.length === counted && firstMissMs >= sinceMs)
         this.trace.violate('outage_fails_nobody', `${taskId} has failed, and only ${this.dependency} was at fault`)
     }
     for (const { name, strikes } of this.strikes.values())
