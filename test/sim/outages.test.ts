@@ -68,6 +68,14 @@ async function play(changes: Partial<Scenario>, replicas = 4): Promise<{ result:
   return { result, tally }
 }
 
+/** Four processes from beginning to end, nothing charged, and people told that it is out, and that it is over. */
+function untouched({ charged, effects, quarantines, alerts }: Tally): void {
+  const { spawn, terminate = 0 } = effects
+  expect({ charged, spawn, terminate, quarantines, alerts: alerts.size }).toEqual({
+    ...{ charged: 0, spawn: 4, terminate: 0, quarantines: 0, alerts: 2 },
+  })
+}
+
 function load(count: number, scripts: readonly TaskScript[] = mixed): readonly TaskScript[] {
   return Array.from({ length: Math.ceil(count / scripts.length) }, () => scripts)
     .flat()
@@ -85,24 +93,15 @@ test('a provider that is out for half an hour under load restarts nobody, and co
     lengthMs: 40 * 60_000,
   })
   expect(result.statuses).toEqual({ done: 400 })
-  expect(tally.charged).toBe(0)
-  expect(tally.effects.spawn).toBe(4)
-  expect(tally.effects.terminate ?? 0).toBe(0)
+  untouched(tally)
   expect(tally.effects.reset ?? 0).toBe(0)
-  expect(tally.quarantines).toBe(0)
-  // That it is out, and that it is over.
-  expect(tally.alerts.size).toBe(2)
 })
 
 test('a provider that flaps every thirty seconds for ten minutes restarts nobody, and people hear of it twice', async () => {
   const flaps = Array.from({ length: 10 }, (_, at) => outage(30_000 + at * 60_000, 30_000))
   const { result, tally } = await play({ tasks: load(1_000), deeds: flaps, lengthMs: 25 * 60_000 })
   expect(result.statuses).toEqual({ done: 1_000 })
-  expect(tally.charged).toBe(0)
-  expect(tally.effects.spawn).toBe(4)
-  expect(tally.effects.terminate ?? 0).toBe(0)
-  expect(tally.quarantines).toBe(0)
-  expect(tally.alerts.size).toBe(2)
+  untouched(tally)
 })
 
 test.each([5, 30])(
@@ -115,12 +114,8 @@ test.each([5, 30])(
       lengthMs: (minutes + 10) * 60_000,
     })
     expect(result.statuses).toEqual({ done: 400 })
-    expect(tally.charged).toBe(0)
-    expect(tally.effects.spawn).toBe(4)
-    expect(tally.effects.terminate ?? 0).toBe(0)
+    untouched(tally)
     expect(tally.effects.reset ?? 0).toBe(0)
-    expect(tally.quarantines).toBe(0)
-    expect(tally.alerts.size).toBe(2)
     expect(tally.openings).toBe(1)
   },
 )
