@@ -195,7 +195,9 @@ export class OutageChecker implements Checker {
   private mustBeGivenBack(downMs: number): void {
     const { sinceMs } = this
     if (sinceMs === null || this.bornMs > sinceMs) return
-    const fromMs = Math.max(sinceMs, this.firstSignMs)
+    // What a task was charged with is remembered for as long as a strike lives.
+    const periods = [...this.pools.values()].map(({ recovery }) => recovery.strikePeriodMs)
+    const fromMs = Math.max(sinceMs, this.firstSignMs, this.isUnseen ? downMs - Math.min(...periods) : sinceMs)
     for (const [taskId, { charges, counted, firstMissMs, isOver }] of this.accounts) {
       const own = charges.filter((atMs) => atMs >= fromMs && atMs <= downMs)
       if (own.length === 0) continue
