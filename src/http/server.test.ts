@@ -216,6 +216,11 @@ describe('answers', () => {
     { path: 'replicas/support/0/absolve', command: { kind: 'absolve', replica: 'support/0' } },
     { path: 'pools/support/hold', body: {}, command: { kind: 'hold', pool: 'support' } },
     { path: 'pools/support/resume', body: {}, command: { kind: 'resume', pool: 'support' } },
+    {
+      path: 'pools/support/resume',
+      body: { force: true },
+      command: { kind: 'resume', pool: 'support', force: true },
+    },
     { path: 'pools/support/scale', body: { replicas: 3 }, command: { kind: 'scale', pool: 'support', replicas: 3 } },
     { path: 'tasks/t1/cancel', body: {}, command: { kind: 'cancel', taskId: 't1' } },
   ])('$path is an operator command', async ({ path, body, command }) => {
