@@ -3,6 +3,7 @@ import { dependencySpec } from '../../test/fixtures/specs.ts'
 import type { DependencyRow } from '../model/rows.ts'
 import {
   answeredWhileOpen,
+  askSoon,
   isDoubtful,
   isDown,
   isFlapping,
@@ -12,6 +13,7 @@ import {
   opened,
   overdueAtMs,
   saw,
+  triedWhileOpen,
   withoutWitness,
 } from './breaker.ts'
 import { decideDependency } from './dependency.ts'
@@ -22,12 +24,18 @@ const spec = dependencySpec()
 const fresh = newDependency(spec, 0)
 const seen = (calls: readonly Call[], row: DependencyRow = fresh): DependencyRow =>
   calls.reduce((so, [replica, ok, atMs, task = `t${atMs}`]) => {
-    return saw(so, { replica: `p/${replica}`, taskId: task, ok, atMs })
+    return saw(so, { replica: `p/${replica}`, taskId: task, ok, atMs, begunMs: 0 })
   }, row)
 const checked = (row: DependencyRow, ok: boolean, atMs = 0): DependencyRow => ({
   ...row,
   last: { result: ok ? { ok } : { ok, reason: 'refused' }, latencyMs: 1, atMs },
 })
+
+/** A hundred calls got through until 0; then so many fail, of two replicas in turn, the last at `lastMs`. */
+const fallen = (count: number, lastMs: number): readonly Call[] => [
+  ...Array.from({ length: 100 }, (_, at): Call => [at % 4, true, at - 99]),
+  ...Array.from({ length: count }, (_, at): Call => [at % 2, false, at === count - 1 ? lastMs : 100 + at]),
+]
 
 describe('is the dependency down', () => {
   test.each<{ name: string; row: DependencyRow; nowMs: number; kind: string }>([
@@ -100,6 +108,21 @@ describe('is the dependency down', () => {
       nowMs: 9_999,
       kind: 'down',
     },
+    { name: 'ten in a row for a second, after any success', row: seen(fallen(10, 1_100)), nowMs: 1_100, kind: 'down' },
+    { name: 'nine in a row', row: seen(fallen(9, 1_100)), nowMs: 1_100, kind: 'suspect' },
+    { name: 'ten in a row for less than a second', row: seen(fallen(10, 1_099)), nowMs: 1_099, kind: 'suspect' },
+    {
+      name: 'ten, and another replica got through in between',
+      row: seen([...fallen(9, 500), [3, true, 700], [0, false, 1_100]]),
+      nowMs: 1_100,
+      kind: 'suspect',
+    },
+    {
+      name: 'ten in a row of one replica: it accuses itself',
+      row: seen(fallen(10, 1_100).map(([replica, ok, atMs]): Call => [ok ? replica : 0, ok, atMs])),
+      nowMs: 1_100,
+      kind: 'suspect',
+    },
     { name: 'one replica and the own check', row: checked(seen([[0, false, 1]]), false), nowMs: 2, kind: 'down' },
     { name: 'one failed check alone: suspect', row: checked(fresh, false), nowMs: 2, kind: 'suspect' },
     {
@@ -122,6 +145,27 @@ describe('is the dependency down', () => {
   ])('$name', ({ row, nowMs, kind }) => {
     expect(judgeDependency(row, nowMs).kind).toBe(kind)
   })
+})
+
+describe('a suspect is asked', () => {
+  const later = { ...fresh, check: { ...fresh.check, nextAtMs: 60_000 } }
+  test.each([
+    { name: 'at once, when it never was', row: later, nowMs: 5_000, nextMs: 5_000 },
+    { name: 'at once, long after its last answer', row: checked(later, true, 1_000), nowMs: 5_000, nextMs: 5_000 },
+    { name: 'a second after that at most', row: checked(later, true, 4_500), nowMs: 5_000, nextMs: 5_500 },
+    {
+      name: 'every five seconds once it has answered',
+      row: { ...checked(later, true, 4_500), suspectMs: 4_400 },
+      nowMs: 5_000,
+      nextMs: 9_500,
+    },
+    {
+      name: 'every five seconds or less after an outage of late',
+      row: { ...checked(later, true, 4_500), openedMs: [1] },
+      nowMs: 5_000,
+      nextMs: 9_500,
+    },
+  ])('$name', ({ row, nowMs, nextMs }) => expect(askSoon(row, nowMs).check.nextAtMs).toBe(nextMs))
 })
 
 describe('the replica alone', () => {
@@ -268,6 +312,16 @@ describe('an open breaker', () => {
     expect(open.check.nextAtMs).toBeLessThanOrEqual(1_000 + spec.breaker.probeMs)
   })
 
+  test.each([
+    { name: 'was not asked yet', last: null, dueMs: 100_000, nextMs: 6_000 },
+    { name: 'is due before', last: null, dueMs: 2_000, nextMs: 2_000 },
+    { name: 'was asked as a suspect just now', last: 900, dueMs: 1_900, nextMs: 5_900 },
+    { name: 'was asked long ago', last: -60_000, dueMs: 1_900, nextMs: 1_900 },
+  ])('that $name is asked at $nextMs', ({ last, dueMs, nextMs }) => {
+    const row = { ...(last === null ? fresh : checked(fresh, true, last)), check: { ...fresh.check, nextAtMs: dueMs } }
+    expect(opened(row, 'refused', 1_000).check.nextAtMs).toBe(nextMs)
+  })
+
   test('closes at the first success, forgets its witnesses, and thaws', () => {
     const closed = answeredWhileOpen(open, true, 6_000)
     expect(closed.breaker).toEqual({ kind: 'closed', sinceMs: 6_000, thawedMs: 6_000 })
@@ -279,6 +333,51 @@ describe('an open breaker', () => {
     const still = answeredWhileOpen(open, false, 6_000)
     expect(isDown(still)).toBe(true)
     expect(still.check.nextAtMs).toBe(11_000)
+  })
+
+  describe('whose check never saw the fault', () => {
+    const trial = (row: DependencyRow, ok: boolean, atMs: number, begunMs = atMs) =>
+      triedWhileOpen(row, { replica: 'p/0', taskId: 't', ok, atMs, begunMs })
+    const passes = (row: DependencyRow, atMs: number, canTry = true) => answeredWhileOpen(row, true, atMs, canTry)
+    const half = passes(open, 6_000)
+    const stableMs = 6_000 + spec.breaker.stableMs
+
+    test.each([
+      { name: 'it passes: a task may try', row: half, kind: 'half_open' },
+      { name: 'it passes, and no task could try', row: passes(open, 6_000, false), kind: 'closed' },
+      { name: 'its answer is older than what opened it', row: passes(open, 1_000), kind: 'open' },
+      { name: 'a task gets through', row: trial(half, true, 7_000), kind: 'closed' },
+      { name: 'a task fails', row: trial(half, false, 7_000), kind: 'open' },
+      {
+        name: 'and gets through before the next answer',
+        row: trial(trial(half, false, 7_000), true, 8_000),
+        kind: 'open',
+      },
+      { name: 'one that began before gets through', row: trial(half, true, 7_000, 999), kind: 'half_open' },
+      { name: 'one that began as it was opened does', row: trial(half, true, 7_000, 1_000), kind: 'closed' },
+      { name: 'one that began before fails', row: trial(half, false, 7_000, 999), kind: 'half_open' },
+      { name: 'it fails after all: it is a witness', row: answeredWhileOpen(half, false, 11_000), kind: 'open' },
+      { name: 'then it decides', row: passes(answeredWhileOpen(half, false, 11_000), 16_000), kind: 'closed' },
+      {
+        name: 'then no task does',
+        row: trial({ ...half, breaker: { ...half.breaker, isSeen: true } as DependencyRow['breaker'] }, true, 7_000),
+        kind: 'half_open',
+      },
+      { name: 'no task has anything to say, for long', row: passes(half, stableMs), kind: 'closed' },
+      { name: 'for not long enough', row: passes(half, stableMs - 1), kind: 'half_open' },
+      { name: 'one that fails begins it anew', row: passes(trial(half, false, 7_000), stableMs), kind: 'half_open' },
+    ])('$name: $kind', ({ row, kind }) => expect(row.breaker.kind).toBe(kind))
+
+    test('two must get through when it flaps', () => {
+      const again = passes(opened(trial(half, true, 7_000), 'refused', 30_000), 40_000)
+      const once = trial(again, true, 41_000)
+      expect([once, trial(once, true, 42_000)].map(({ breaker }) => breaker.kind)).toEqual(['half_open', 'closed'])
+    })
+
+    test('its failure at the beginning makes it a witness', () => {
+      expect(opened(checked(fresh, false), 'refused', 1_000).breaker).toMatchObject({ isSeen: true })
+      expect(passes(opened(checked(fresh, false), 'refused', 1_000), 6_000).breaker.kind).toBe('closed')
+    })
   })
 
   test('that flaps needs two successes, is asked more rarely, and its incident stays for the whole time', () => {

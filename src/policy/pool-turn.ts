@@ -115,5 +115,5 @@ function gated(draft: Draft, { pool, spec, dependencies, nowMs }: PoolView): Poo
         : `not ready: ${notReady}; running tasks go on, none is started, nobody is restarted`
     draft.notice({ kind: 'pool', pool: pool.name, text, atMs: nowMs })
   }
-  return { ...pool, notReady, thaw: notReady === null ? pool.thaw : null }
+  return { ...pool, notReady, trial: null, thaw: notReady === null ? pool.thaw : null }
 }

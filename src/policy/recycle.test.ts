@@ -12,8 +12,8 @@ const spec = poolSpec({ dependsOn: ['db'] })
 const fresh = newDependency(dependencySpec({ name: 'db', role: 'database', critical: true }), 0)
 /** p/0 fails on it, p/1 gets through. */
 const cutOff = [10, 20, 30].reduce(
-  (row, atMs) => saw(row, { replica: 'p/0', taskId: `t${atMs}`, ok: false, atMs }),
-  saw(fresh, { replica: 'p/1', taskId: 't', ok: true, atMs: 12 }),
+  (row, atMs) => saw(row, { replica: 'p/0', taskId: `t${atMs}`, ok: false, atMs, begunMs: atMs }),
+  saw(fresh, { replica: 'p/1', taskId: 't', ok: true, atMs: 12, begunMs: 12 }),
 )
 const checked = (row: DependencyRow, ok: boolean, atMs: number): DependencyRow => ({
   ...row,

@@ -275,11 +275,13 @@ export class Tick {
       return this.take(onReplicaCommand(tables.view(row, nowMs, 0), asked))
     }
     if ('pool' in command) {
+      const isForced = command.kind === 'resume' && command.force === true
+      const forced = isForced ? this.dependencies.force(command.pool, request, nowMs) : []
       const pool = tables.pools.get(command.pool)
       const spec = tables.specs.get(command.pool)
       if (pool === undefined || spec === undefined) return unknown(`there is no pool ${command.pool}`)
       const asked = { ...request, command: command as PoolCommand }
-      return this.take(onPoolCommand({ pool, spec, nowMs, incidents: tables.incidents }, asked))
+      return this.take(onPoolCommand({ pool, spec, nowMs, incidents: tables.incidents, forced }, asked))
     }
     const attempt = tables.attempt(command.taskId)
     const row = attempt === undefined ? undefined : tables.replicas.get(attempt.replica)

@@ -10,6 +10,7 @@ import type { PoolSpec } from '../../model/pool.ts'
 import { stripControls } from '../../model/redact.ts'
 import type { Group } from './cgroup.ts'
 import { commandLine } from './command.ts'
+import { shareCompiled } from './compiled.ts'
 import { buildEnvironment } from './environment.ts'
 import { unreadableFor } from './isolation.ts'
 import { type Machine, makeFolders, memoryIsPolled, processesAreUnlimited } from './machine.ts'
@@ -110,7 +111,7 @@ export class Child {
   async #start(): Promise<void> {
     const { pool } = this.#plan
     try {
-      const { argv, folders, strippedFolder } = await this.#prepare()
+      const { argv, folders, strippedFolder, compiledFolder } = await this.#prepare()
       if (this.#killed) return this.#end({ code: null, signal: 'SIGKILL', cause: 'signal', stderrTail: '' })
       const child = spawn(argv[0] ?? '', argv.slice(1), {
         detached: true,
@@ -125,6 +126,7 @@ export class Child {
           homeFolder: folders.home,
           temporaryFolder: folders.temporary,
           strippedFolder,
+          compiledFolder,
         }),
       })
       this.#adopt(child)
@@ -137,12 +139,13 @@ export class Child {
     const machine = this.#machine
     const { name, pool } = this.#plan
     const making = this.#makeGroup(pool)
-    const { bootFile, strippedFolder } =
+    const { bootFile, strippedFolder, compiledFolder } =
       pool.agent.kind === 'module'
         ? await machine.stripper.prepare(pool.name, pool.agent.path)
-        : { bootFile: machine.bootFile, strippedFolder: null }
+        : { bootFile: machine.bootFile, strippedFolder: null, compiledFolder: null }
     const { argv, files } = commandLine(pool, { root: machine.root, bootFile, chaos: machine.chaos })
     this.#user = this.#chooseUser([...files, machine.runFolder, ...(strippedFolder === null ? [] : [strippedFolder])])
+    if (compiledFolder !== null && this.#user !== null) shareCompiled(compiledFolder, this.#user)
     const [folders, group] = await Promise.all([makeFolders(join(machine.runFolder, name), this.#user), making])
     this.#group = group
     const wrapped = machine.isolation.wrap(argv, this.#user)
@@ -153,7 +156,7 @@ export class Child {
       group === null || this.#entersLater
         ? wrapped
         : ['/bin/sh', '-c', enter(group.entryFiles.length), 'sh', ...group.entryFiles, ...wrapped]
-    return { argv: entered, folders, strippedFolder }
+    return { argv: entered, folders, strippedFolder, compiledFolder }
   }
 
   get #entersLater(): boolean {
