@@ -3,6 +3,7 @@ import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { defaultDeadlines } from '../src/config/defaults.ts'
 import { createClock } from '../src/io/clock.ts'
 import { createProcessHost, type ProcessHostOptions } from '../src/io/process/host.ts'
 import { defaultDetect } from '../src/model/detect.ts'
@@ -39,7 +40,7 @@ export function poolSpec(mode: string, changes: Partial<PoolSpec> = {}): PoolSpe
     dependsOn: [],
     health: { liveness: probe, readiness: probe, startup: probe },
     pulse: { everyMs: 100, suspectMs: 3_000, hungMs: 5_000 },
-    deadlines: { taskMs: null, stepMs: 60_000, toolMs: 60_000, idleMs: 60_000 },
+    deadlines: { ...defaultDeadlines, stepMs: 60_000, toolMs: 60_000, idleMs: 60_000 },
     recovery: {
       mode: 'act',
       nudge: true,

@@ -70,6 +70,11 @@ export const defaultDeadlines: DeadlinesSpec = {
   stepMs: 600_000,
   toolMs: 120_000,
   idleMs: 600_000,
+  /** Measured medians of first tokens are below 3 s, of reasoning models below 30; twice that is silence. */
+  modelFirstByteMs: 60_000,
+  modelIdleMs: 60_000,
+  /** The OpenAI and Anthropic clients' own time-out. */
+  modelAnswerMs: 600_000,
 }
 
 export const defaultRecovery = {

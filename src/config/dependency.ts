@@ -1,36 +1,15 @@
 import type { BreakerSpec, DependencyCheck, DependencySpec } from '../model/probe.ts'
 import { absoluteCommand, type CommandContext } from './command.ts'
 import {
-  defaultBaseUrl,
   defaultBreaker,
   defaultCommandTimeoutMs,
   defaultDependencyProbe,
-  defaultProbes,
   ownProbeMs,
 } from './defaults.ts'
-import type { RawDependency, RawProvider } from './schema.ts'
+import type { RawDependency } from './schema.ts'
 
 /** The keys of `check`, of which exactly one is given. */
 export const checkKinds = ['http', 'tcp', 'postgres', 'mcp'] as const
-
-/** A model provider is checked by its list of models: it needs the key and costs nothing. */
-export function resolveProvider(name: string, raw: RawProvider): DependencySpec {
-  const base = (raw.baseUrl ?? defaultBaseUrl[raw.api]).replace(/\/+$/, '')
-  const headers = raw.api === 'anthropic' ? { 'anthropic-version': '2023-06-01' } : {}
-  const key = raw.apiKey === undefined ? {} : keyHeader(raw.api, raw.apiKey)
-  return {
-    name,
-    role: 'model_provider',
-    check: { kind: 'http', url: `${base}/models`, headers: { ...headers, ...key } },
-    critical: true,
-    probe: defaultProbes.readiness,
-    breaker: defaultBreaker,
-  }
-}
-
-function keyHeader(api: RawProvider['api'], apiKey: string): Readonly<Record<string, string>> {
-  return api === 'anthropic' ? { 'x-api-key': apiKey } : { authorization: `Bearer ${apiKey}` }
-}
 
 export function resolveDependency(name: string, raw: RawDependency, context: CommandContext): DependencySpec {
   const { check, role } = resolveCheck(raw.check, context)

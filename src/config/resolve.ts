@@ -7,9 +7,10 @@ import { redact } from '../model/redact.ts'
 import { checkConfig } from './check.ts'
 import { absoluteCommand, type CommandContext } from './command.ts'
 import { defaultDeadlines, defaultProbes, defaultPulse, defaultRecovery, defaultRetry, defaults } from './defaults.ts'
-import { resolveDependency, resolveProvider } from './dependency.ts'
+import { resolveDependency } from './dependency.ts'
 import { resolveDetect } from './detect.ts'
 import { type Environment, passwordIn, secretsAmong, substitute } from './environment.ts'
+import { resolveGateway, resolveProvider } from './gateway.ts'
 import { describeIssues } from './issue.ts'
 import { resolveNotify } from './notify.ts'
 import { configSchema, type RawBackoff, type RawConfig, type RawPool, type RawProbe } from './schema.ts'
@@ -64,6 +65,7 @@ function complete(raw: RawConfig, fromEnvironment: readonly string[], context: R
       names: raw.http?.names ?? [],
       ...(token === undefined ? {} : { token }),
     },
+    gateway: resolveGateway(raw.gateway),
     dependencies,
     pools,
     notify: resolveNotify(raw.notify ?? []),
@@ -77,14 +79,9 @@ function complete(raw: RawConfig, fromEnvironment: readonly string[], context: R
         ...literal,
       ]),
     ],
-    warnings: [
-      ...inline.map(
-        ({ path }) => `${path} holds a secret in plain text: write env('NAME') and keep it out of the file`,
-      ),
-      ...(providers.length > 0
-        ? ['gateway.providers: this version checks that providers answer; it does not proxy model calls yet']
-        : []),
-    ],
+    warnings: inline.map(
+      ({ path }) => `${path} holds a secret in plain text: write env('NAME') and keep it out of the file`,
+    ),
   }
 }
 
@@ -144,6 +141,9 @@ function resolvePool(name: string, raw: RawPool, context: ResolveContext): PoolS
       stepMs: raw.deadlines?.step ?? defaultDeadlines.stepMs,
       toolMs: raw.deadlines?.tool ?? defaultDeadlines.toolMs,
       idleMs: raw.deadlines?.idle ?? defaultDeadlines.idleMs,
+      modelFirstByteMs: raw.deadlines?.modelFirstByte ?? defaultDeadlines.modelFirstByteMs,
+      modelIdleMs: raw.deadlines?.modelIdle ?? defaultDeadlines.modelIdleMs,
+      modelAnswerMs: raw.deadlines?.modelAnswer ?? defaultDeadlines.modelAnswerMs,
     },
     detect: resolveDetect(raw.detect, raw.limits),
     recovery: resolveRecovery(raw.recovery, replicas.max),

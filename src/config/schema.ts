@@ -111,15 +111,15 @@ const pool = object(
       suspect: positiveDuration.optional(),
       hung: positiveDuration.optional(),
     }).optional(),
-    deadlines: object(
-      {
-        task: positiveDuration.optional(),
-        step: positiveDuration.optional(),
-        tool: positiveDuration.optional(),
-        idle: positiveDuration.optional(),
-      },
-      ['modelFirstByte', 'modelIdle'],
-    ).optional(),
+    deadlines: object({
+      task: positiveDuration.optional(),
+      step: positiveDuration.optional(),
+      tool: positiveDuration.optional(),
+      idle: positiveDuration.optional(),
+      modelFirstByte: positiveDuration.optional(),
+      modelIdle: positiveDuration.optional(),
+      modelAnswer: positiveDuration.optional(),
+    }).optional(),
     detect: detectSchema.optional(),
     recovery: recovery.optional(),
     limits: object({
@@ -222,11 +222,22 @@ const notifier = object(
   ['key', 'channel'],
 )
 
-const provider = object({ api: z.enum(['openai', 'anthropic']), baseUrl: url.optional(), apiKey: text.optional() }, [
-  'limits',
-  'models',
-  'prices',
-])
+const price = object({
+  input: z.number().min(0).optional(),
+  output: z.number().min(0).optional(),
+  cached: z.number().min(0).optional(),
+  window: count.optional(),
+})
+
+const provider = object(
+  {
+    api: z.enum(['openai', 'anthropic']),
+    baseUrl: url.optional(),
+    apiKey: text.optional(),
+    prices: z.record(text.max(limits.noteLength), price).optional(),
+  },
+  ['limits', 'models'],
+)
 
 export const configSchema = object(
   {
@@ -243,7 +254,15 @@ export const configSchema = object(
       /** Names under which the server may be called, beside addresses and localhost. */
       names: z.array(text).optional(),
     }).optional(),
-    gateway: object({ providers: z.record(name, provider).optional() }, ['cache', 'fallback']).optional(),
+    gateway: object(
+      {
+        host: text.optional(),
+        /** 0, the default, asks for any free port. */
+        port: z.int().min(0).max(65_535).optional(),
+        providers: z.record(name, provider).optional(),
+      },
+      ['cache', 'fallback'],
+    ).optional(),
     dependencies: z.record(name, dependency).optional(),
     pools: z
       .record(name, pool)

@@ -1,6 +1,7 @@
 import type { NotifierSpec } from './notification.ts'
 import type { PoolSpec } from './pool.ts'
 import type { DependencySpec } from './probe.ts'
+import type { GatewaySpec } from './provider.ts'
 
 /** The configuration after every default, duration, size and path is resolved. */
 export interface ResolvedConfig {
@@ -17,6 +18,7 @@ export interface ResolvedConfig {
     /** `PRUNELLA_TOKEN`; without it the token is made at first start and kept in the state folder. */
     readonly token?: string
   }
+  readonly gateway: GatewaySpec
   readonly dependencies: readonly DependencySpec[]
   readonly pools: readonly PoolSpec[]
   readonly notify: readonly NotifierSpec[]

@@ -32,6 +32,12 @@ export interface DeadlinesSpec {
   readonly toolMs: number
   /** No progress and nothing declared for this long is a stall. */
   readonly idleMs: number
+  /** From a streamed model call to the first event of its answer. */
+  readonly modelFirstByteMs: number
+  /** Silence inside a streamed answer; comments and pings are silence. */
+  readonly modelIdleMs: number
+  /** From a model call that is not streamed to the end of its answer. */
+  readonly modelAnswerMs: number
 }
 
 export interface RecoverySpec {

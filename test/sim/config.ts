@@ -10,6 +10,7 @@ export function configOf(scenario: Scenario, read: (pool: PoolSpec) => PoolSpec)
     stateFolder: '/state',
     store: { kind: 'sqlite', path: '/state/state.db' },
     http: { host: '127.0.0.1', port: 0 },
+    gateway: { host: '127.0.0.1', port: 0, providers: [] },
     dependencies: scenario.dependencies,
     pools: scenario.pools.map(read),
     notify,

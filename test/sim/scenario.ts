@@ -1,4 +1,4 @@
-import { defaultBreaker } from '../../src/config/defaults.ts'
+import { defaultBreaker, defaultDeadlines } from '../../src/config/defaults.ts'
 import { defaultDetect } from '../../src/model/detect.ts'
 import type { PoolSpec } from '../../src/model/pool.ts'
 import type { DependencySpec, ProbeSpec } from '../../src/model/probe.ts'
@@ -170,7 +170,7 @@ export function basicPool(name: string, replicas: number, concurrency: number): 
     dependsOn: [dependency],
     health: { liveness: probe(15_000, 3), readiness: probe(30_000, 3), startup: probe(5_000, 6) },
     pulse: { everyMs: 1_000, suspectMs: 3_000, hungMs: 5_000 },
-    deadlines: { taskMs: null, stepMs: 60_000, toolMs: 60_000, idleMs: 30_000 },
+    deadlines: { ...defaultDeadlines, stepMs: 60_000, toolMs: 60_000, idleMs: 30_000 },
     recovery: {
       mode: 'act',
       nudge: true,
