@@ -42,7 +42,9 @@ PRINT_HASHED_BYTES = 64 * 1024
 PRINT_COUNTED_BYTES = 256 * 1024
 CAUSES = 16
 USD_PER_CALL = 1000000
-MODEL_FAILURES = ("context_overflow", "rate_limited", "quota_exhausted", "overloaded", "unavailable", "auth", "garbled")
+MODEL_FAILURES = (
+    "context_overflow", "rate_limited", "quota_exhausted", "overloaded", "unavailable", "auth", "garbled", "bad_request"
+)
 VALID_NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
 RESERVED_NAMES = ("__proto__", "constructor", "prototype", ".", "..")
 REPEAT = ("safe_to_retry", "check_first", "ask_human")

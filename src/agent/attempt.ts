@@ -1,7 +1,7 @@
 import { BudgetExceededError, PrunellaError, StaleFenceError } from '../model/errors.ts'
 import type { Json } from '../model/json.ts'
 import { limits } from '../model/limits.ts'
-import type { CallKind, ResultPrint } from '../model/observation.ts'
+import type { AgentCallKind, ResultPrint } from '../model/observation.ts'
 import { type Allowance, costOf, isUsedUp, lessBy } from '../model/spent.ts'
 import type { RepeatWord } from '../model/task.ts'
 import type { AgentFrame, SupervisorFrame } from '../protocol/frames.ts'
@@ -21,7 +21,7 @@ export interface AttemptHost extends ReplicaContext {
 
 /** What a step or tool says about itself. */
 export interface CallPlan {
-  readonly kind: CallKind
+  readonly kind: AgentCallKind
   readonly name: string
   /** Journaled under (name, key) when not null. */
   readonly key: string | null

@@ -1,11 +1,6 @@
 import type { BreakerSpec, DependencyCheck, DependencySpec } from '../model/probe.ts'
 import { absoluteCommand, type CommandContext } from './command.ts'
-import {
-  defaultBreaker,
-  defaultCommandTimeoutMs,
-  defaultDependencyProbe,
-  ownProbeMs,
-} from './defaults.ts'
+import { defaultBreaker, defaultCommandTimeoutMs, defaultDependencyProbe, ownProbeMs } from './defaults.ts'
 import type { RawDependency } from './schema.ts'
 
 /** The keys of `check`, of which exactly one is given. */

@@ -44,4 +44,3 @@ export function resolveProvider(name: string, raw: RawProvider): DependencySpec 
 function keyHeader(api: RawProvider['api'], apiKey: string): Readonly<Record<string, string>> {
   return api === 'anthropic' ? { 'x-api-key': apiKey } : { authorization: `Bearer ${apiKey}` }
 }
-

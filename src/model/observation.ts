@@ -17,7 +17,11 @@ interface OfAttempt extends OfReplica {
   readonly fence: number
 }
 
-export type CallKind = 'step' | 'tool' | 'wait'
+/** `model`: a call through the gateway, from its arrival to the end of its answer; the gateway's own numbers are below 0. */
+export type CallKind = AgentCallKind | 'model'
+
+/** What an agent can say. */
+export type AgentCallKind = 'step' | 'tool' | 'wait'
 
 /** What the agent says it is doing: a step, a tool call or a declared wait, with a number of its own in the attempt. */
 export interface CallStart {
@@ -58,11 +62,14 @@ export const modelFailures = [
   'unavailable',
   'auth',
   'garbled',
+  'bad_request',
 ] as const
 export type ModelFailure = (typeof modelFailures)[number]
 
 /** One model call, as its caller tells it. Null: it did not say. */
 export interface ModelUsage {
+  /** The provider's own name for the answer. */
+  readonly callId: string | null
   readonly provider: string | null
   readonly model: string | null
   readonly promptTokens: number | null
@@ -117,6 +124,8 @@ export type ReplicaObservation =
       readonly openFilesLimit: number | null
     })
   | (OfReplica & { readonly kind: 'looked'; readonly look: ProcessLook })
+  /** A model call through the gateway of which nobody can say for which attempt. */
+  | (OfReplica & { readonly kind: 'model_used'; readonly usage: ModelUsage; readonly begunMs: number })
   | (OfReplica & { readonly kind: 'stack'; readonly frames: readonly string[] })
   | (OfReplica & { readonly kind: 'violation'; readonly reason: string })
   | (OfReplica & {
@@ -143,7 +152,16 @@ export type AttemptObservation =
       /** Of tools only, also of failed ones; null when there is none to be made. */
       readonly print: ResultPrint | null
     })
-  | (OfAttempt & { readonly kind: 'model_called'; readonly usage: ModelUsage })
+  /** `gateway`: seen on its way, `agent`: told by it. The same call may be both. */
+  | (OfAttempt & { readonly kind: 'model_called'; readonly usage: ModelUsage; readonly via: 'agent' | 'gateway' })
+  /** A tool call that has ended, as the agent told the model: seen by the gateway, a request later. */
+  | (OfAttempt & {
+      readonly kind: 'tool_seen'
+      readonly name: string
+      readonly args: NonNullable<CallStart['args']>
+      readonly print: ResultPrint
+      readonly ok: boolean
+    })
   /** A real person spoke inside a long conversation: what was repeated before is no loop with what follows. */
   | (OfAttempt & { readonly kind: 'user_turn' })
   /** The agent made its context smaller; its size now, if it knows. */

@@ -137,6 +137,17 @@ export interface AttemptRow {
   /** Starts of `ask_human` steps without an end: the task is held if the replica dies now. */
   readonly inDoubt: readonly { readonly name: string; readonly key: string }[]
   readonly use: TaskUse
+  readonly sources: Sources
+}
+
+/** Who tells of an attempt's calls: the same fact told twice counts once. */
+export interface Sources {
+  /** The gateway sees its model calls. */
+  readonly gateway: boolean
+  /** It tells its tool calls itself. */
+  readonly tools: boolean
+  /** The newest model calls, by the provider's id. */
+  readonly callIds: readonly string[]
 }
 
 /** What a task has spent by now, as its attempts said, and what follows from it. */

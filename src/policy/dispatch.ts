@@ -8,6 +8,7 @@ import type { Lease } from '../model/task.ts'
 import { isSilent } from './health/pulse.ts'
 import { thawLimit } from './hold.ts'
 import { isCanary } from './pool-hold.ts'
+import { noSources } from './sources.ts'
 import { allowanceOf } from './use.ts'
 
 /** How much running time may wait in a replica's own queue, ms: enough to hide a round trip, too little to be missed elsewhere. */
@@ -192,6 +193,7 @@ export function begin(
       failedOn: null,
       inDoubt: [],
       use: { spent: lease.spent, calls: 0, isWritten: true, said: null },
+      sources: noSources,
     },
     effect: {
       ...{ kind: 'dispatch', replica, incarnation, lease, leaseMs: spec.leaseMs },

@@ -1,6 +1,6 @@
 /** Which dependency a failure's evidence points to: its words, and what the attempt was doing. */
 import type { ErrorInfo } from '../model/errors.ts'
-import type { AttemptObservation } from '../model/observation.ts'
+import type { AttemptObservation, ModelUsage } from '../model/observation.ts'
 import type { AttemptRow } from '../model/rows.ts'
 
 /** The evidence looks like a dependency, and does not say which. No dependency may have this name. */
@@ -34,6 +34,11 @@ export function dependencyOf(attempt: AttemptRow | null, error: ErrorInfo | null
   return looksLikeConnection(error) ? anyDependency : null
 }
 
+/** The provider did its part: what it refuses to read is the agent's doing. */
+export function isServed({ failure }: ModelUsage): boolean {
+  return failure === null || failure === 'context_overflow' || failure === 'bad_request'
+}
+
 /** What an attempt's news says about a dependency: which one, and whether it worked. Null: nothing. */
 export function sightingOf(
   observation: AttemptObservation,
@@ -42,13 +47,15 @@ export function sightingOf(
   switch (observation.kind) {
     case 'call_ended': {
       const { call, ok, error } = observation
-      const named = error?.dependency ?? attempt.calls.find((open) => open.call === call)?.dependency ?? null
+      const open = attempt.calls.find((one) => one.call === call)
+      if (open?.kind === 'model') return null // `model_called` says how it went.
+      const named = error?.dependency ?? open?.dependency ?? null
       if (named !== null) return { dependency: named, ok }
       return looksLikeConnection(error) ? { dependency: anyDependency, ok: false } : null
     }
     case 'model_called': {
-      const { provider, failure } = observation.usage
-      return provider === null ? null : { dependency: provider, ok: failure === null || failure === 'context_overflow' }
+      const { provider } = observation.usage
+      return provider === null ? null : { dependency: provider, ok: isServed(observation.usage) }
     }
     case 'failed': {
       const dependency = dependencyOf(attempt, observation.error)

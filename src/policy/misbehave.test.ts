@@ -21,7 +21,7 @@ function called(poll = false): { readonly attempt: AttemptRow; readonly observat
 }
 
 const prompted = (promptTokens: number, more: Partial<ModelUsage> = {}): AttemptObservation => ({
-  ...{ ...name, kind: 'model_called' },
+  ...{ ...name, kind: 'model_called', via: 'agent' },
   usage: modelUsage({ promptTokens, windowTokens: 10_000, toolCalls: 1, ...more }),
 })
 

@@ -7,10 +7,14 @@ const of = { replica: 'p/0', incarnation: 1, atMs: 50, taskId: 't', fence: 1 } a
 const usage = modelUsage()
 
 test.each<{ name: string; observation: AttemptObservation; progressMs: number }>([
-  { name: 'a model call is progress', observation: { ...of, kind: 'model_called', usage }, progressMs: 50 },
+  {
+    name: 'a model call is progress',
+    observation: { ...of, kind: 'model_called', via: 'agent', usage },
+    progressMs: 50,
+  },
   {
     name: 'one that failed is none',
-    observation: { ...of, kind: 'model_called', usage: modelUsage({ failure: 'overloaded' }) },
+    observation: { ...of, kind: 'model_called', via: 'agent', usage: modelUsage({ failure: 'overloaded' }) },
     progressMs: 0,
   },
   { name: 'a user turn is', observation: { ...of, kind: 'user_turn' }, progressMs: 50 },

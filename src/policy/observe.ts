@@ -5,6 +5,7 @@ import type { PoolSpec } from '../model/pool.ts'
 import type { AttemptRow, ReplicaRow } from '../model/rows.ts'
 import { answered } from './health/probe.ts'
 import { heard } from './rows.ts'
+import { foldSources } from './sources.ts'
 
 /** Folds what changes a replica's clocks and nothing else. Everything is evidence of life except what others say about it. */
 export function foldReplica(row: ReplicaRow, observation: ReplicaObservation, spec: PoolSpec): ReplicaRow {
@@ -55,10 +56,14 @@ export function foldAttempt(attempt: AttemptRow, observation: AttemptObservation
     case 'progress':
     case 'user_turn':
       return { ...attempt, progressMs: atMs }
-    case 'model_called':
-      return observation.usage.failure === null ? { ...attempt, progressMs: atMs } : attempt
+    case 'model_called': {
+      const sources = foldSources(attempt.sources, observation)
+      return { ...attempt, sources, ...(observation.usage.failure === null ? { progressMs: atMs } : {}) }
+    }
+    case 'tool_seen':
+      return attempt
     case 'call_started':
-      return withCall(attempt, observation.start, atMs, spec)
+      return withCall({ ...attempt, sources: foldSources(attempt.sources, observation) }, observation.start, atMs, spec)
     case 'call_ended':
       return {
         ...attempt,
@@ -91,7 +96,8 @@ function failedOn(
 
 function withCall(attempt: AttemptRow, start: CallStart, atMs: number, spec: PoolSpec): AttemptRow {
   const { deadlines } = spec
-  const usualMs = { step: deadlines.stepMs, tool: deadlines.toolMs, wait: deadlines.idleMs }[start.kind]
+  const { stepMs: step, toolMs: tool, idleMs: wait, modelAnswerMs: model } = deadlines
+  const usualMs = { step, tool, wait, model }[start.kind]
   const call = { ...start, sinceMs: atMs, deadlineMs: atMs + (start.timeoutMs ?? usualMs) }
   return { ...attempt, progressMs: atMs, calls: [...attempt.calls, call].slice(-limits.openCalls) }
 }

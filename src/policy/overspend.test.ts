@@ -29,7 +29,7 @@ const observe = { recovery: { ...recovery, mode: 'observe' } } as const
 const started: AttemptObservation = { ...name, kind: 'call_started', start: openCall() }
 
 function called(tokens: number, more: Partial<ModelUsage> = {}): AttemptObservation {
-  return { ...name, kind: 'model_called', usage: modelUsage({ promptTokens: tokens, usd: 0.5, ...more }) }
+  return { ...name, kind: 'model_called', via: 'agent', usage: modelUsage({ promptTokens: tokens, usd: 0.5, ...more }) }
 }
 
 /** One attempt that has spent so many tokens in so many calls of its own. */

@@ -5,9 +5,9 @@
  * stopped, and its task waits for a person. One call over, at most.
  */
 import type { BudgetVerdict } from '../model/detect.ts'
-import type { AttemptObservation } from '../model/observation.ts'
+import type { AttemptObservation, ModelUsage } from '../model/observation.ts'
 import type { AttemptRow, Ending } from '../model/rows.ts'
-import { costOf, plus, type Spent } from '../model/spent.ts'
+import { type Cost, costOf, plus, type Spent } from '../model/spent.ts'
 import { askToReset, revokeAttempt } from './attempts.ts'
 import { checkBudget, newAccount, spend } from './detect/budget.ts'
 import { mended, openHint } from './hint.ts'
@@ -40,13 +40,24 @@ function book(
   attempt: AttemptRow,
   { usage }: AttemptObservation & { readonly kind: 'model_called' },
 ): void {
-  const { replica, nowMs } = view
   const cost = costOf(usage)
   const { use } = attempt
   draft.setAttempt({
     ...attempt,
     use: { ...use, spent: plus(use.spent, cost), calls: use.calls + 1, isWritten: false },
   })
+  bookShared(draft, view, cost)
+}
+
+/** A call of which nobody knows the attempt: it counts for replica, pool and day. */
+export function bookApart(view: View, usage: ModelUsage): Outcome {
+  const draft = new Draft()
+  bookShared(draft, view, costOf(usage))
+  return draft.finish()
+}
+
+function bookShared(draft: Draft, view: View, cost: Cost): void {
+  const { replica, nowMs } = view
   bookPool(draft, view, cost)
   const gauges = gaugesOf(view)
   draft.setGauges(replica.name, { ...gauges, spent: spend(gauges.spent, cost, nowMs) })

@@ -9,6 +9,7 @@ import { mended } from './hint.ts'
 import { recover, settle } from './incident.ts'
 import { onGauge } from './misbehave.ts'
 import { Draft, type Outcome, type View } from './outcome.ts'
+import { bookApart } from './overspend.ts'
 import { resumePool } from './pool-hold.ts'
 import { afterGone, noticePhase, onFault } from './recover.ts'
 import { heard, newProbe, recordOf } from './rows.ts'
@@ -27,6 +28,7 @@ export function onAttempt(view: View, attempt: AttemptRow, observation: AttemptO
     case 'started':
     case 'progress':
     case 'model_called':
+    case 'tool_seen':
     case 'user_turn':
     case 'compacted':
     case 'compact_failed':
@@ -208,6 +210,8 @@ export function onReplica(view: View, observation: ReplicaObservation): Outcome 
     case 'looked':
     case 'checked':
       return null
+    case 'model_used':
+      return bookApart(view, observation.usage)
     case 'memory':
       return onGauge(view, observation)
     case 'spawned': {

@@ -56,6 +56,13 @@ export function runFactOf(observation: AttemptObservation, attempt: AttemptRow):
         ...{ resultLength: print.length, isError: !observation.ok, poll: open.poll },
       }
     }
+    case 'tool_seen': {
+      const { name, args, print, ok } = observation
+      return {
+        ...{ kind: 'tool', name, argsHash: args.hash, argsLength: args.length, argsText: args.text },
+        ...{ resultHash: print.hash, resultNhash: print.folded, resultLength: print.length, isError: !ok, poll: false },
+      }
+    }
     case 'model_called': {
       const { promptTokens, completionTokens, textHash, textLength, toolCalls, windowTokens, failure } =
         observation.usage

@@ -1,6 +1,6 @@
 import type { ErrorInfo } from '../model/errors.ts'
 import type { Json } from '../model/json.ts'
-import type { CallKind, ModelFailure, ResultPrint } from '../model/observation.ts'
+import type { AgentCallKind, ModelFailure, ResultPrint } from '../model/observation.ts'
 import type { CheckResult } from '../model/probe.ts'
 import type { Allowance } from '../model/spent.ts'
 import type { JournalStep, PreviousAttempt, RepeatWord } from '../model/task.ts'
@@ -35,7 +35,7 @@ export type AgentFrame =
       readonly fence: number
       /** Counts up within the attempt. */
       readonly call: number
-      readonly kind: CallKind
+      readonly kind: AgentCallKind
       readonly name: string
       /** Journaled under (name, key) when given. */
       readonly key?: string

@@ -1,6 +1,6 @@
 import type { DependencyRecord } from '../model/change.ts'
 import type { PoolName, ReplicaName } from '../model/ids.ts'
-import type { AttemptObservation, NodeObservation, OperatorRequest } from '../model/observation.ts'
+import type { AttemptObservation, NodeObservation, OperatorRequest, ReplicaObservation } from '../model/observation.ts'
 import type { DependencySpec } from '../model/probe.ts'
 import type { AttemptRow, DependencyRow, PoolRow } from '../model/rows.ts'
 import type { DependencyView } from '../model/snapshot.ts'
@@ -14,7 +14,7 @@ import {
   suspect,
   type DependencyView as View,
 } from '../policy/dependency.ts'
-import { anyDependency, sightingOf } from '../policy/evidence.ts'
+import { anyDependency, isServed, sightingOf } from '../policy/evidence.ts'
 import { canTake, heldOnlyBy, holdingDependency, triedDependency } from '../policy/hold.ts'
 import type { Outcome } from '../policy/outcome.ts'
 import { onBack, onDown, type PoolView } from '../policy/pool-turn.ts'
@@ -74,7 +74,19 @@ export class Dependencies {
     }
   }
 
-  private saw(row: DependencyRow, { replica, taskId }: AttemptRow, ok: boolean, begunMs: number, nowMs: number): void {
+  /** A model call of no attempt that we know of. */
+  used({ replica, usage, begunMs }: Extract<ReplicaObservation, { kind: 'model_used' }>, nowMs: number): void {
+    const row = this.tables.dependencies.get(usage.provider ?? '')
+    if (row !== undefined) this.saw(row, { replica, taskId: '' }, isServed(usage), begunMs, nowMs)
+  }
+
+  private saw(
+    row: DependencyRow,
+    { replica, taskId }: Pick<AttemptRow, 'replica' | 'taskId'>,
+    ok: boolean,
+    begunMs: number,
+    nowMs: number,
+  ): void {
     const sighting = { replica, taskId, ok, atMs: nowMs, begunMs }
     this.follow(row, onSighting(this.view(row, nowMs), sighting), nowMs)
   }

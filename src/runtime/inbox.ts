@@ -7,6 +7,8 @@ export interface TickInbox extends Inbox {
   /** The oldest observations, at most `limits.observationsPerTick`. */
   drain(): readonly Observation[]
   readonly length: number
+  /** What was not drained yet, oldest first. */
+  waiting(): Iterable<Observation>
   /** Called when something arrives in an empty inbox. One listener: the loop. */
   onArrival(listener: () => void): void
 }
@@ -30,6 +32,12 @@ export function createInbox(): TickInbox {
     },
     get length() {
       return waiting.length - taken
+    },
+    *waiting() {
+      for (let at = taken; at < waiting.length; at++) {
+        const one = waiting[at]
+        if (one !== undefined) yield one
+      }
     },
     onDrain(listener) {
       drains.push(listener)

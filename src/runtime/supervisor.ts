@@ -7,6 +7,7 @@ import { takeOver } from '../policy/takeover.ts'
 import type { Clock } from '../port/clock.ts'
 import type { Log } from '../port/log.ts'
 import type { Meter } from '../port/meter.ts'
+import type { ModelBudget } from '../port/model-budget.ts'
 import type { NodeDoor } from '../port/node.ts'
 import type { Notifier } from '../port/notifier.ts'
 import type { Prober } from '../port/prober.ts'
@@ -18,6 +19,7 @@ import { Chaos } from './chaos.ts'
 import { createDoor } from './door.ts'
 import { EventLog } from './events.ts'
 import type { TickInbox } from './inbox.ts'
+import { createModelBudget } from './model-budget.ts'
 import { Courier } from './notifying.ts'
 import { PauseWatch } from './pause.ts'
 import { createProbing } from './probing.ts'
@@ -52,6 +54,8 @@ export interface SupervisorParts {
 
 export interface Supervisor {
   readonly door: NodeDoor
+  /** For the gateway. */
+  readonly budget: ModelBudget
   /** Ends what the predecessor left, and fills the pools. Call once, before `tick` or `run`. */
   start(inheritance: Inheritance): Promise<void>
   /** One turn; returns when the next is due without news, clock ms. */
@@ -103,6 +107,7 @@ export function createSupervisor(parts: SupervisorParts): Supervisor {
   const door = createDoor({ ...parts, chaos, tables, events, tick, pause, startedMs, unreached })
   return {
     door,
+    budget: createModelBudget({ tables, inbox, clock }),
     async start(inheritance) {
       const orphans = await host.killOrphans(inheritance.replicas)
       if (orphans.killed > 0)

@@ -17,6 +17,7 @@ import { onlyItself, recycle } from '../policy/recycle.ts'
 import { resetsAfterSilence } from '../policy/reset.ts'
 import { overdue, shutDown } from '../policy/shutdown.ts'
 import { decideSize } from '../policy/size.ts'
+import { isRepeat } from '../policy/sources.ts'
 import type { Clock } from '../port/clock.ts'
 import type { Store } from '../port/store.ts'
 import { Budgets } from './budgets.ts'
@@ -166,6 +167,7 @@ export class Tick {
     const spec = tables.specs.get(row.pool)
     if (spec === undefined) return
     if (observation.kind === 'ready') this.dependencies.renewed(row.name)
+    if (observation.kind === 'model_used') this.dependencies.used(observation, nowMs)
     const folded = foldReplica(row, observation, spec)
     if (folded !== row) {
       tables.setReplica(folded)
@@ -189,6 +191,7 @@ export class Tick {
       this.refuse(observation)
       return
     }
+    if (isRepeat(attempt.sources, observation)) return
     this.dependencies.sighted(observation, attempt, nowMs)
     this.judge(row.name, attempt, observation, nowMs)
     const current = tables.attempt(observation.taskId)

@@ -10,6 +10,7 @@ const retryMs = 2_000
 /** How soon an attempt that goes in circles makes its next call, ms. */
 const circleMs = 2_000
 const noUsage: ModelUsage = {
+  callId: null,
   ...{ provider: null, model: null, promptTokens: null, completionTokens: null, usd: null, windowTokens: null },
   ...{ textHash: null, textLength: null, toolCalls: null, failure: null },
 }
@@ -69,7 +70,7 @@ export class SimAttempt {
     this.process.wound('astray', this.lease.taskId)
     if (habit === 'circles') return this.circle()
     const usage = { ...noUsage, failure: 'context_overflow' } as const
-    this.say({ kind: 'model_called', usage })
+    this.say({ kind: 'model_called', via: 'agent', usage })
   }
 
   /** The same call with the same result, until somebody stops it. */

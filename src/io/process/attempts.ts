@@ -1,9 +1,12 @@
 import { assertNever } from '../../model/assert.ts'
+import type { Allowance } from '../../model/spent.ts'
+import type { RunningAttempt } from '../../port/model-door.ts'
 import type { AgentFrame } from '../../protocol/frames.ts'
 
 type AttemptFrame = Extract<AgentFrame, { readonly fence: number }>
 
 interface Credit {
+  readonly attempt: RunningAttempt
   /** Dispatched, and neither done nor failed nor let go. */
   open: boolean
   started: boolean
@@ -30,13 +33,18 @@ const openCallsMax = 10_000
 export class Attempts {
   readonly #credits = new Map<string, Credit>()
 
-  dispatched(taskId: string, fence: number): void {
-    this.#credits.set(keyOf(taskId, fence), newCredit(true))
+  dispatched(taskId: string, fence: number, left: Allowance | null = null): void {
+    this.#credits.set(keyOf(taskId, fence), newCredit({ taskId, fence, left }, true))
+  }
+
+  /** Dispatched, not ended, and not asked to let go. */
+  running(): readonly RunningAttempt[] {
+    return [...this.#credits.values()].flatMap(({ open, resets, attempt }) => (open && resets === 0 ? [attempt] : []))
   }
 
   resetAsked(taskId: string, fence: number): void {
     const key = keyOf(taskId, fence)
-    const credit = this.#credits.get(key) ?? newCredit(false)
+    const credit = this.#credits.get(key) ?? newCredit({ taskId, fence, left: null }, false)
     credit.resets += 1
     this.#credits.set(key, credit)
   }
@@ -62,8 +70,8 @@ export class Attempts {
   }
 }
 
-function newCredit(open: boolean): Credit {
-  return { open, started: false, expired: false, resets: 0, compacting: false, calls: new Set() }
+function newCredit(attempt: RunningAttempt, open: boolean): Credit {
+  return { attempt, open, started: false, expired: false, resets: 0, compacting: false, calls: new Set() }
 }
 
 function take(credit: Credit, frame: AttemptFrame): 'expected' | 'stray' | 'too_many_calls' {

@@ -5,6 +5,7 @@ import { limits } from '../../model/limits.ts'
 import type { Observation } from '../../model/observation.ts'
 import { stripControls } from '../../model/redact.ts'
 import type { Lease } from '../../model/task.ts'
+import type { Admission, RunningAttempt } from '../../port/model-door.ts'
 import type { HostEffect } from '../../port/process-host.ts'
 import { decodeLine } from '../../protocol/decode.ts'
 import { Child, type ChildExit, toErrorInfo } from './child.ts'
@@ -22,6 +23,7 @@ const progressEveryMs = 1_000
 interface Job {
   readonly lease: Lease
   readonly child: Child
+  readonly admission: Admission | null
   output: Buffer[]
   outputBytes: number
   progressMs: number
@@ -132,14 +134,16 @@ export class BareReplica implements Replica {
   }
 
   #start(lease: Lease): void {
-    const { machine, pool, subject, hooks, redact } = this.#options
+    const { machine, pool, subject, hooks, redact, models } = this.#options
     const attempt = { taskId: lease.taskId, fence: lease.fence }
+    // A token for each process, so that its calls are known for those of its task.
+    const admission = models?.admit({ ...subject, pool: pool.name }, () => this.#running(lease)) ?? null
     this.#count += 1
     const name = `${subject.replica.replace('/', '-')}.${subject.incarnation}.${this.#count}`
     const variables = { PRUNELLA_TASK: lease.taskId, PRUNELLA_ATTEMPT: String(lease.attempt) }
     const child = new Child(
       machine,
-      { name, pool, channel: false, variables },
+      { name, pool, channel: false, variables, models: admission?.variables ?? {} },
       {
         running: ({ stdin }) => {
           this.#observe({ ...this.#now(), ...attempt, kind: 'started' })
@@ -162,7 +166,15 @@ export class BareReplica implements Replica {
         },
       },
     )
-    const job: Job = { lease, child, output: [], outputBytes: 0, progressMs: Number.NEGATIVE_INFINITY, ending: 'none' }
+    const job: Job = {
+      lease,
+      child,
+      admission,
+      output: [],
+      outputBytes: 0,
+      progressMs: Number.NEGATIVE_INFINITY,
+      ending: 'none',
+    }
     this.#jobs.set(lease.taskId, job)
     this.#swept.push(child.swept)
   }
@@ -216,10 +228,15 @@ export class BareReplica implements Replica {
   }
 
   #leave(job: Job): void {
+    job.admission?.revoke()
     this.#jobs.delete(job.lease.taskId)
     void job.child.swept.then(() => this.#swept.splice(this.#swept.indexOf(job.child.swept), 1))
     if (this.#state === 'stopping') this.#endIfEmpty()
     else this.#startNext()
+  }
+
+  #running({ taskId, fence }: Lease): readonly RunningAttempt[] {
+    return this.#jobs.get(taskId)?.ending === 'none' ? [{ taskId, fence, left: null }] : []
   }
 
   #reset(taskId: TaskId, fence: number): void {

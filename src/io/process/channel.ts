@@ -1,8 +1,10 @@
 import type { Duplex } from 'node:stream'
 import { limits } from '../../model/limits.ts'
 import type { Redact } from '../../model/redact.ts'
+import type { Allowance } from '../../model/spent.ts'
 import type { Clock } from '../../port/clock.ts'
 import type { Inbox } from '../../port/inbox.ts'
+import type { RunningAttempt } from '../../port/model-door.ts'
 import { FrameReader } from '../../protocol/decode.ts'
 import { encode } from '../../protocol/encode.ts'
 import { type AgentFrame, protocolVersion, type SupervisorFrame } from '../../protocol/frames.ts'
@@ -87,8 +89,12 @@ export class Channel {
   }
 
   /** The attempt may be answered from now on. */
-  dispatched(taskId: string, fence: number): void {
-    this.#attempts.dispatched(taskId, fence)
+  dispatched(taskId: string, fence: number, left: Allowance | null = null): void {
+    this.#attempts.dispatched(taskId, fence, left)
+  }
+
+  running(): readonly RunningAttempt[] {
+    return this.#attempts.running()
   }
 
   resetAsked(taskId: string, fence: number): void {

@@ -38,6 +38,8 @@ export interface LaunchPlan {
   readonly channel: boolean
   /** Added to its environment. */
   readonly variables?: Readonly<Record<string, string>>
+  /** Its way to the models, unless its pool has set another. */
+  readonly models?: Readonly<Record<string, string>>
 }
 
 /** A process that runs. */
@@ -119,6 +121,7 @@ export class Child {
         stdio: this.#plan.channel ? ['ignore', 'pipe', 'pipe', 'pipe'] : ['pipe', 'pipe', 'pipe'],
         env: buildEnvironment({
           pass: pool.environment.pass,
+          given: this.#plan.models ?? {},
           set: { ...pool.environment.set, ...this.#plan.variables },
           pool: pool.name,
           marker: this.marker,

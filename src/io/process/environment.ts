@@ -12,6 +12,8 @@ export interface EnvironmentRequest {
   /** The pool's own words: names passed on, and values set outright. */
   readonly pass: readonly string[]
   readonly set: Readonly<Record<string, string>>
+  /** Ours, unless the pool sets another value outright. */
+  readonly given: Readonly<Record<string, string>>
   readonly pool: string
   /** Names this process for ever; what carries it is swept away when the replica has ended. */
   readonly marker: string
@@ -37,6 +39,7 @@ export function buildEnvironment(request: EnvironmentRequest, own: Variables = p
     ...environment,
     HOME: request.homeFolder,
     TMPDIR: request.temporaryFolder,
+    ...request.given,
     ...request.set,
     PRUNELLA_POOL: request.pool,
     PRUNELLA_PROCESS: request.marker,

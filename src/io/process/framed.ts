@@ -5,6 +5,7 @@ import type { PoolSpec } from '../../model/pool.ts'
 import type { Redact } from '../../model/redact.ts'
 import type { JournalStep } from '../../model/task.ts'
 import type { Inbox } from '../../port/inbox.ts'
+import type { Admission, ModelDoor } from '../../port/model-door.ts'
 import type { HostEffect } from '../../port/process-host.ts'
 import { protocolVersion } from '../../protocol/frames.ts'
 import { Channel } from './channel.ts'
@@ -22,6 +23,8 @@ export interface ReplicaOptions {
   readonly pool: PoolSpec
   readonly subject: Subject
   readonly hooks: ReplicaHooks
+  /** Lets it reach the models through us; null without a gateway. */
+  readonly models: ModelDoor | null
 }
 
 type Dispatch = Extract<HostEffect, { readonly kind: 'dispatch' }>
@@ -36,6 +39,7 @@ export class FramedReplica implements Replica {
   readonly incarnation: number
   readonly #options: ReplicaOptions
   readonly #child: Child
+  readonly #admission: Admission | null
   #channel: Channel | null = null
   #isReady = false
   /** Until when the host may work on, by the last `lease` or `dispatch`; other frames only repeat what is left. */
@@ -44,17 +48,19 @@ export class FramedReplica implements Replica {
 
   constructor(options: ReplicaOptions) {
     this.#options = options
-    const { machine, pool, subject, hooks } = options
+    const { machine, pool, subject, hooks, models } = options
+    const caller = { ...subject, pool: pool.name }
+    this.#admission = models?.admit(caller, () => this.#channel?.running() ?? []) ?? null
     this.incarnation = subject.incarnation
     const name = `${subject.replica.replace('/', '-')}.${subject.incarnation}`
     this.#child = new Child(
       machine,
-      { name, pool, channel: true },
+      { name, pool, channel: true, models: this.#admission?.variables ?? {} },
       {
         running: (process) => this.#run(process),
         failed: (error) => {
           this.#observe({ ...this.#now(), kind: 'spawn_failed', error })
-          hooks.gone()
+          this.#leave()
         },
         line: (stream, text) => this.#line(stream, text),
         draining: () => this.#channel?.finish(),
@@ -92,6 +98,7 @@ export class FramedReplica implements Replica {
         })
       case 'nudge': {
         const { taskId: task, fence, text } = effect
+        this.#admission?.nudge(task, fence, text)
         return this.#channel?.send({ type: 'nudge', leaseMs, task, fence, text: text.slice(0, limits.nudgeLength) })
       }
       case 'compact':
@@ -166,7 +173,7 @@ export class FramedReplica implements Replica {
   #dispatch({ lease, leaseMs, left }: Dispatch): void {
     if (this.#channel === null) return
     this.#leaseUntilMs = this.#options.machine.clock.nowMs() + leaseMs
-    this.#channel.dispatched(lease.taskId, lease.fence)
+    this.#channel.dispatched(lease.taskId, lease.fence, left ?? null)
     const attempt = { leaseMs, task: lease.taskId, fence: lease.fence }
     for (const steps of journalParts(lease.journal)) this.#channel.send({ type: 'journal', ...attempt, steps })
     const { attempt: number, input, deadlineMs, previous } = lease
@@ -218,6 +225,11 @@ export class FramedReplica implements Replica {
     this.#channel?.close()
     const tail = cleanLines(stderrTail, limits.stderrTailBytes, this.#options.redact)
     this.#observe({ ...this.#now(), kind: 'exited', code, signal, cause, stderrTail: tail })
+    this.#leave()
+  }
+
+  #leave(): void {
+    this.#admission?.revoke()
     this.#options.hooks.gone()
   }
 

@@ -10,6 +10,7 @@ import type { Clock } from '../../port/clock.ts'
 import type { Inbox } from '../../port/inbox.ts'
 import type { Launch, LaunchEvents, Launched, Launcher } from '../../port/launcher.ts'
 import type { Log } from '../../port/log.ts'
+import type { ModelDoor } from '../../port/model-door.ts'
 import type { HostEffect, LogLine, ProcessHost } from '../../port/process-host.ts'
 import type { Saboteur } from '../../port/saboteur.ts'
 import { BareReplica } from './bare.ts'
@@ -41,6 +42,8 @@ export interface ProcessHostOptions {
   readonly wantGroups?: boolean
   /** What starts a module agent. Default: the host in `src/agent`. */
   readonly bootFile?: string
+  /** Where their model calls go. Default: nowhere of ours. */
+  readonly models?: ModelDoor
   /** Whether its replicas may be broken on purpose. Default false. */
   readonly chaos?: boolean
 }
@@ -184,7 +187,8 @@ class Host implements ProcessHost, Saboteur, Launcher {
       },
     }
     const isBare = pool.agent.kind === 'command' && pool.agent.protocol === 'none'
-    const about = { machine: this.#machine, inbox, redact: this.#redact, pool, subject, hooks }
+    const { models = null } = this.#options
+    const about = { machine: this.#machine, inbox, redact: this.#redact, pool, subject, hooks, models }
     const replica: Replica = isBare ? new BareReplica(about) : new FramedReplica(about)
     this.#replicas.set(name, replica)
   }

@@ -57,7 +57,7 @@ export function toObservation(frame: AgentFrame, of: Subject, atMs: number, reda
       return { ...attempt, kind: 'call_ended', call, ok, result, error, print }
     }
     case 'model_called':
-      return { ...attempt, kind: 'model_called', usage: usageOf(frame, say) }
+      return { ...attempt, kind: 'model_called', usage: usageOf(frame, say), via: 'agent' }
     case 'compacted':
       return { ...attempt, kind: 'compacted', tokens: frame.tokens ?? null }
     case 'done':
@@ -90,6 +90,7 @@ function usageOf(frame: FrameOf<'model_called'>, say: Say): ModelUsage {
   const { provider, model, promptTokens = null, completionTokens = null, usd = null, windowTokens = null } = frame
   const { textHash = null, textLength = null, toolCalls = null, failure = null } = frame
   return {
+    callId: null,
     provider: provider === undefined ? null : say(provider),
     model: model === undefined ? null : say(model),
     promptTokens,

@@ -59,8 +59,9 @@ test.each([
 
 describe('environment', () => {
   const request = {
-    pass: ['PASSED'],
-    set: { OWN: 'x', PRUNELLA_POOL: 'forged', HOME: '/chosen' },
+    pass: ['PASSED', 'OPENAI_API_KEY'],
+    given: { OPENAI_API_KEY: 'our token', OPENAI_BASE_URL: 'ours' },
+    set: { OPENAI_BASE_URL: 'its own', OWN: 'x', PRUNELLA_POOL: 'forged', HOME: '/chosen' },
     pool: 'p',
     marker: 'm',
     root: '/r',
@@ -78,6 +79,7 @@ describe('environment', () => {
       SECRET: 's',
       NODE_OPTIONS: '-r evil',
       PASSED: 'yes',
+      OPENAI_API_KEY: 'the real one',
       HTTPS_PROXY: 'http://u:p@x',
       TZ: undefined,
     }
@@ -85,6 +87,8 @@ describe('environment', () => {
       PATH: '/bin',
       LC_ALL: 'C',
       PASSED: 'yes',
+      OPENAI_API_KEY: 'our token',
+      OPENAI_BASE_URL: 'its own',
       HOME: '/chosen',
       TMPDIR: '/t',
       OWN: 'x',

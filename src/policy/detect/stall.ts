@@ -37,12 +37,13 @@ function nextStall(
   deadlines: DeadlinesSpec,
   lagMs: number,
 ): { readonly atMs: number; readonly text: string } {
-  const waits = attempt.calls.filter((call) => call.kind === 'wait')
+  // The gateway keeps the deadlines of model calls: what is around one waits for it.
+  const waits = attempt.calls.filter(({ kind }) => kind === 'wait' || kind === 'model')
   const due = waits.length > 0 ? last(waits, attempt) : first(attempt.calls, attempt)
   if (due === null)
     return { atMs: attempt.progressMs + deadlines.idleMs + lagMs, text: 'nothing was declared and nothing happened' }
   const { call, atMs } = due
-  const verb = call.kind === 'wait' ? 'the declared wait' : call.kind
+  const verb = { step: 'step', tool: 'tool', wait: 'the declared wait', model: 'the model call' }[call.kind]
   return {
     atMs: atMs + lagMs,
     text: `${verb} "${call.name}" did not end within ${((call.deadlineMs - call.sinceMs) / 1000).toFixed(1)} s`,
