@@ -44,6 +44,7 @@ export function poolSpec(mode: string, changes: Partial<PoolSpec> = {}): PoolSpe
     recovery: {
       mode: 'act',
       nudge: true,
+      injectNudge: false,
       alertAfterSoft: 20,
       soft: 2,
       hard: 3,

@@ -80,6 +80,8 @@ export const defaultDeadlines: DeadlinesSpec = {
 export const defaultRecovery = {
   mode: 'act',
   nudge: true,
+  /** Bytes pass unchanged unless somebody asks. */
+  injectNudge: false,
   /** One every three minutes, all day, is no accident (product.md, R10). */
   alertAfterSoft: 20,
   /** Strikes 1–2 soft, 3–5 hard, more is quarantine. */

@@ -54,6 +54,7 @@ describe('defaults', () => {
       recovery: {
         mode: 'act',
         nudge: true,
+        injectNudge: false,
         alertAfterSoft: 20,
         soft: 2,
         hard: 3,

@@ -190,6 +190,7 @@ function resolveRecovery(raw: RawPool['recovery'], maxReplicas: number): Recover
   return {
     mode: raw?.mode ?? defaultRecovery.mode,
     nudge: raw?.nudge ?? defaultRecovery.nudge,
+    injectNudge: raw?.injectNudge ?? defaultRecovery.injectNudge,
     alertAfterSoft: raw?.alertAfter?.softPerHour ?? defaultRecovery.alertAfterSoft,
     soft: raw?.soft ?? defaultRecovery.soft,
     hard: raw?.hard ?? defaultRecovery.hard,

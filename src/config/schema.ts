@@ -78,6 +78,7 @@ const recovery = object(
   {
     mode: z.enum(['act', 'observe']).optional(),
     nudge: z.boolean().optional(),
+    injectNudge: z.boolean().optional(),
     alertAfter: object({ softPerHour: count.optional() }).optional(),
     soft: z.int().min(0).optional(),
     hard: z.int().min(0).optional(),

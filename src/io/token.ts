@@ -58,3 +58,8 @@ async function withFile<Result>(file: FileHandle, use: (file: FileHandle) => Pro
     await file.close()
   }
 }
+
+/** For one incarnation's model calls: 192 bits, of the shape that providers' clients expect and every redaction takes out. */
+export function newModelToken(): string {
+  return `sk-prunella-${randomBytes(24).toString('base64url')}`
+}

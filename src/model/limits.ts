@@ -97,6 +97,15 @@ export const limits = {
   auditRowsKept: 100_000,
   /** Calls waiting for the store at once; beyond it they are refused rather than piled up behind a slow disk. */
   storeBacklog: 10_000,
+  /** A request to a model, bytes: a long conversation with pictures in it. The providers' own limit is 32 MB. */
+  modelRequestBytes: 64 * 1024 * 1024,
+  /** An answer that is not streamed, and one that says no, bytes. */
+  modelAnswerBytes: 64 * 1024 * 1024,
+  modelErrorBytes: 1024 * 1024,
+  /** Calls that wait at the gate of one provider; beyond it they are told to come back. */
+  gateWaiting: 10_000,
+  /** Open connections of replicas to the gateway. */
+  gatewayConnections: 20_000,
   /** Notifiers of one node: each has a loop of its own. */
   notifiers: 10,
   /** Deliveries that wait, over all notifiers; beyond it the quietest and oldest are dropped, counted and owned up to. */

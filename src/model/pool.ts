@@ -43,6 +43,8 @@ export interface DeadlinesSpec {
 export interface RecoverySpec {
   /** `observe` (R12): verdicts are recorded, and every living process is left alone. */
   readonly mode: 'act' | 'observe'
+  /** Whether a hint is put into the next model call of an agent that does not read its hints itself: it changes the call. */
+  readonly injectNudge: boolean
   /** Whether the agent is told when it loops, before anything is taken from it. */
   readonly nudge: boolean
   /** Soft restarts of the pool within an hour after which people are told, whatever the success rate (R10). */

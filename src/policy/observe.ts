@@ -3,6 +3,7 @@ import { limits } from '../model/limits.ts'
 import type { AttemptObservation, CallStart, ReplicaObservation } from '../model/observation.ts'
 import type { PoolSpec } from '../model/pool.ts'
 import type { AttemptRow, ReplicaRow } from '../model/rows.ts'
+import { isServed } from './evidence.ts'
 import { answered } from './health/probe.ts'
 import { heard } from './rows.ts'
 import { foldSources } from './sources.ts'
@@ -57,8 +58,10 @@ export function foldAttempt(attempt: AttemptRow, observation: AttemptObservation
     case 'user_turn':
       return { ...attempt, progressMs: atMs }
     case 'model_called': {
-      const sources = foldSources(attempt.sources, observation)
-      return { ...attempt, sources, ...(observation.usage.failure === null ? { progressMs: atMs } : {}) }
+      const { usage } = observation
+      const heard = { ...attempt, sources: foldSources(attempt.sources, observation) }
+      if (isServed(usage)) return { ...heard, failedOn: null, ...(usage.failure === null ? { progressMs: atMs } : {}) }
+      return { ...heard, failedOn: usage.provider ?? attempt.failedOn }
     }
     case 'tool_seen':
       return attempt
@@ -89,8 +92,10 @@ function failedOn(
   attempt: AttemptRow,
   { call, ok, error }: AttemptObservation & { readonly kind: 'call_ended' },
 ): string | null {
+  const open = attempt.calls.find((one) => one.call === call)
+  if (open?.kind === 'model') return attempt.failedOn // `model_called` says how it went.
   if (ok) return null
-  const dependency = attempt.calls.find((open) => open.call === call)?.dependency ?? null
+  const dependency = open?.dependency ?? null
   return error?.dependency ?? dependency ?? attempt.failedOn
 }
 

@@ -174,6 +174,7 @@ export function basicPool(name: string, replicas: number, concurrency: number): 
     recovery: {
       mode: 'act',
       nudge: true,
+      injectNudge: false,
       alertAfterSoft: 20,
       soft: 2,
       hard: 3,
