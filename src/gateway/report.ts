@@ -1,4 +1,4 @@
-import type { ModelUsage } from '../model/observation.ts'
+import type { CallStart, ModelUsage } from '../model/observation.ts'
 import type { Clock } from '../port/clock.ts'
 import type { Inbox } from '../port/inbox.ts'
 import type { RunningAttempt } from '../port/model-door.ts'
@@ -31,10 +31,18 @@ export class Report {
     this.done()
     lastCall -= 1
     this.#open = lastCall
-    const start = {
-      ...{ call: lastCall, kind: 'model', name, key: null, repeat: 'safe_to_retry', timeoutMs },
-      ...{ blocking: false, args: null, dependency, poll: false },
-    } as const
+    const start: CallStart = {
+      call: lastCall,
+      kind: 'model',
+      name,
+      key: null,
+      repeat: 'safe_to_retry',
+      timeoutMs,
+      blocking: false,
+      args: null,
+      dependency,
+      poll: false,
+    }
     this.#inbox.push({ ...this.#of(this.#attempt), kind: 'call_started', start })
   }
 

@@ -102,6 +102,10 @@ export const limits = {
   /** An answer that is not streamed, and one that says no, bytes. */
   modelAnswerBytes: 64 * 1024 * 1024,
   modelErrorBytes: 1024 * 1024,
+  /** Nesting of what passes to and from a model: schemas of tools nest. */
+  modelJsonDepth: 200,
+  /** One event of a stream, bytes: a whole answer may be repeated in the last one. */
+  modelEventBytes: 16 * 1024 * 1024,
   /** Calls that wait at the gate of one provider; beyond it they are told to come back. */
   gateWaiting: 10_000,
   /** Open connections of replicas to the gateway. */

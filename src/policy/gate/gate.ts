@@ -28,7 +28,8 @@ export interface RateWords {
 
 /** How a call ended. `gone`: its client left. */
 export type GateAnswer =
-  | { readonly kind: 'served' | 'gone'; readonly words?: readonly RateWords[] }
+  | { readonly kind: 'served'; readonly words?: readonly RateWords[] }
+  | { readonly kind: 'gone'; readonly words?: readonly RateWords[] }
   | {
       readonly kind: 'failed'
       readonly failure: ModelFailure
