@@ -15,7 +15,13 @@ export default defineConfig({
         ...source,
         test: {
           name: 'unit',
-          include: ['src/**/*.test.ts', 'test/*.test.ts', 'test/contract/**/*.test.ts', 'test/sim/**/*.test.ts'],
+          include: [
+            'src/**/*.test.ts',
+            'test/*.test.ts',
+            'test/contract/**/*.test.ts',
+            'test/gateway/**/*.test.ts',
+            'test/sim/**/*.test.ts',
+          ],
           isolate: false, // 50 files: 0.95 s, and 6.4 s with isolation.
           testTimeout: 20_000, // A busy machine is no failure.
         },

@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { type Gateway, type GatewayOptions, startGateway } from './gateway/server.ts'
 import { type HttpServer, startHttp } from './http/index.ts'
 import { createClock } from './io/clock.ts'
 import { createNotifier } from './io/notify/notifier.ts'
@@ -10,10 +11,12 @@ import { createRandom } from './io/random.ts'
 import { openSqliteStore } from './io/store/sqlite/index.ts'
 import { createLog } from './io/telemetry/log.ts'
 import { createMeter } from './io/telemetry/meter.ts'
+import { newModelToken } from './io/token.ts'
 import type { ResolvedConfig } from './model/config.ts'
 import { createRedact } from './model/redact.ts'
 import type { Clock } from './port/clock.ts'
 import type { Log } from './port/log.ts'
+import type { ModelBudget } from './port/model-budget.ts'
 import type { NodeDoor } from './port/node.ts'
 import { createInbox } from './runtime/inbox.ts'
 import { metrics } from './runtime/metrics.ts'
@@ -61,7 +64,12 @@ export async function startNode(config: ResolvedConfig, options: NodeOptions): P
   const store = await openSqliteStore({ path: config.store.path })
   const inheritance = await store.takeOver(clock.nowMs())
   const inbox = createInbox()
+  const gateway =
+    config.gateway.providers.length === 0
+      ? null
+      : await openGateway(config, { clock, inbox, log, budget: () => supervisor.budget })
   const host = createProcessHost({
+    ...(gateway === null ? {} : { models: gateway }),
     inbox,
     clock,
     log,
@@ -75,13 +83,14 @@ export async function startNode(config: ResolvedConfig, options: NodeOptions): P
   const random = createRandom(clock)
   const meter = createMeter(metrics)
   const redact = createRedact(secrets)
-  const supervisor = createSupervisor({
+  const supervisor: Supervisor = createSupervisor({
     config,
     inbox,
     clock,
     random,
     store,
     host,
+    ...(gateway === null ? {} : { tellBreaker: (name, word) => gateway.breaker(name, word) }),
     saboteur: options.chaos === true ? host : null,
     prober: createProber(redact, host),
     notifiers: config.notify.map((spec) => createNotifier(spec, { log, redact })),
@@ -90,8 +99,7 @@ export async function startNode(config: ResolvedConfig, options: NodeOptions): P
     log,
   })
   const http = await openDoor(config, options, supervisor.door, { clock, log }).catch(async (error: unknown) => {
-    await host.close()
-    await store.close()
+    for (const part of [gateway, host, store]) await part?.close()
     throw error
   })
   await supervisor.start(inheritance)
@@ -104,9 +112,7 @@ export async function startNode(config: ResolvedConfig, options: NodeOptions): P
     await drained(supervisor, clock, finished)
     over.abort()
     await finished
-    await http?.close()
-    await host.close()
-    await store.close()
+    for (const part of [http, gateway, host, store]) await part?.close()
   }
   return {
     door: supervisor.door,
@@ -118,6 +124,18 @@ export async function startNode(config: ResolvedConfig, options: NodeOptions): P
     hurry,
     finished,
   }
+}
+
+/** The budget is the supervisor's, which comes later: it is asked when the first replica calls. */
+function openGateway(
+  { gateway: spec, pools }: ResolvedConfig,
+  { budget, ...parts }: Pick<GatewayOptions, 'clock' | 'inbox' | 'log'> & { readonly budget: () => ModelBudget },
+): Promise<Gateway> {
+  const asked: ModelBudget = {
+    isLimited: (pool) => budget().isLimited(pool),
+    refusal: (...about) => budget().refusal(...about),
+  }
+  return startGateway({ ...parts, spec, pools, budget: asked, newToken: newModelToken })
 }
 
 async function openDoor(

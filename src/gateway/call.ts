@@ -1,28 +1,29 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { limits } from '../model/limits.ts'
-import type { ModelUsage } from '../model/observation.ts'
+import type { GateCall, RateWords } from '../policy/gate/gate.ts'
 import type { Clock } from '../port/clock.ts'
-import type { RunningAttempt } from '../port/model-door.ts'
 import { readWhole } from './body.ts'
 import type { Client } from './callers.ts'
 import type { Deadlines } from './deadlines.ts'
-import type { Entered, GateKeeper } from './gate-keeper.ts'
+import type { Entered } from './gate-keeper.ts'
 import { toClient, toProvider } from './headers.ts'
 import type { Lane } from './lane.ts'
 import type { Report } from './report.ts'
 import { failedUsage, usageOf } from './usage.ts'
-import { classify } from './wire/classify.ts'
+import { classify, rateWords } from './wire/classify.ts'
 import { errorBody, errorEvent } from './wire/errors.ts'
-import { createResponseReader } from './wire/reader.ts'
+import { readAnswer, StreamReader } from './wire/reader.ts'
 import type { Endpoint, RequestFacts, ResponseFacts, WireFault } from './wire/types.ts'
 
 /** How long a call may wait at the gate: the clients' own ten minutes, less the time to tell them, ms. */
 const patienceMs = 570_000
 
+/** Failures that clients try again by themselves. */
+const mayPass: ReadonlySet<WireFault['failure']> = new Set(['rate_limited', 'overloaded', 'unavailable', 'garbled'])
+
 /** One request of a client, understood. */
 export interface Asked {
   readonly client: Client
-  readonly attempt: RunningAttempt | null
   readonly lane: Lane
   readonly endpoint: Endpoint
   readonly method: string
@@ -36,7 +37,7 @@ export interface Asked {
 }
 
 type Outcome =
-  | { readonly kind: 'served'; readonly facts: ResponseFacts | null }
+  | { readonly kind: 'served'; readonly facts: ResponseFacts | null; readonly words: readonly RateWords[] }
   | {
       readonly kind: 'failed'
       readonly fault: WireFault
@@ -88,32 +89,39 @@ export class Call {
     this.#cut.abort()
   }
 
-  /** Resolves when the client has its answer, or has left; with what it was answered. Never rejects. */
-  async run(): Promise<WireFault | null> {
-    const { lane, isRepeated } = this.#asked
-    const { gate } = lane
-    for (let tries = 0; ; tries++) {
-      const entered = await this.#enter(gate, tries > 0 || isRepeated)
-      if (entered.kind === 'left') return null
+  /** Resolves when the client has its answer, or has left. Never rejects. */
+  async run(): Promise<'served' | 'failed' | 'left'> {
+    const { lane, facts: asked } = this.#asked
+    let again: GateCall | null = null
+    for (;;) {
+      const entered = await this.#enter(again)
+      if (entered.kind === 'left') return this.#leave()
       if (entered.kind === 'refused') return this.#refuse(entered)
-      this.#report.doing(this.#name(), lane.provider.name, this.#deadlineMs())
+      this.#report.doing(asked?.model ?? this.#asked.endpoint, lane.provider.name, this.#answerMs)
       const outcome = await this.#try()
       this.#parts.deadlines.clear(this)
-      const again = gate.leave(entered.id, outcome.kind === 'failed' ? outcome.fault : outcome.kind)
-      if (outcome.kind === 'left') return this.#leave()
-      if (outcome.kind === 'served') return this.#served(outcome.facts)
-      this.#report.used(failedUsage(lane.provider.name, this.#asked.facts, outcome.fault))
-      if (outcome.isBegun) return outcome.fault
-      if (!again) return this.#fail(outcome.fault, outcome.original)
+      if (outcome.kind === 'left') {
+        lane.gate.leave(entered.call, 'left')
+        return this.#leave()
+      }
+      if (outcome.kind === 'served') {
+        lane.gate.leave(entered.call, 'served', outcome.words)
+        return this.#served(outcome.facts)
+      }
+      again = lane.gate.leave(entered.call, outcome.fault)
+      this.#report.used(failedUsage(lane.provider.name, asked, outcome.fault))
+      if (outcome.isBegun) return 'failed'
+      if (again === null) return this.#fail(outcome.fault, outcome.original)
     }
   }
 
-  async #enter(gate: GateKeeper, isRetry: boolean): Promise<Entered> {
-    const { client, lane } = this.#asked
+  #enter(again: GateCall | null): Promise<Entered> {
+    const { client, lane, isRepeated } = this.#asked
     const deadlineMs = this.#parts.clock.nowMs() + patienceMs
-    const ask = { replica: client.caller.replica, deadlineMs, isRetry }
-    return gate.enter(ask, this.#left.signal, () =>
-      this.#report.doing(`waiting for ${lane.provider.name}`, lane.provider.name, patienceMs),
+    const ask = { replica: client.caller.replica, deadlineMs, isRepeated, again }
+    const { name } = lane.provider
+    return lane.gate.enter(ask, this.#left.signal, (why) =>
+      this.#report.doing(`waiting for ${name}: ${why}`, name, patienceMs),
     )
   }
 
@@ -122,7 +130,7 @@ export class Call {
     this.#cut = new AbortController()
     if (this.#left.signal.aborted) return { kind: 'left' }
     const headers = toProvider(rawHeaders, lane.provider, client.token, body === null ? null : body.length)
-    this.#expect(this.#deadlineMs(), 'no answer')
+    this.#expect(this.#answerMs, 'no answer')
     const reply = await lane.upstream.send({ method, path, headers, body }, this.#cut.signal)
     if (reply.kind === 'failed') return this.#broken(reply.reason)
     const { message } = reply
@@ -132,37 +140,25 @@ export class Call {
     return isStream ? this.#passStream(message, status) : this.#passWhole(message, status)
   }
 
-  async #passStream(message: IncomingMessage, status: number): Promise<Outcome> {
-    const { endpoint } = this.#asked
-    const reader = createResponseReader({ endpoint, status, stream: true })
+  #passStream(message: IncomingMessage, status: number): Promise<Outcome> {
+    const reader = new StreamReader(this.#asked.endpoint)
     const { promise, resolve } = Promise.withResolvers<Outcome>()
     const response = this.#response
+    const { modelIdleMs } = this.#asked.client.spec.deadlines
     let beats = 0
     let reason: string | null = null
-    const finish = (): void => {
-      const end = reader.end()
-      // A fault in what came tells more than that the connection broke afterwards.
-      const fault = end.fault ?? (reason === null ? null : this.#fault(reason))
-      if (this.#left.signal.aborted) return resolve({ kind: 'left' })
-      if (fault === null || end.isComplete) {
-        this.#begin(message, status)
-        for (const part of end.rest) response.write(part)
-        response.end()
-        return resolve({ kind: 'served', facts: end.facts })
-      }
-      if (!response.headersSent) return resolve({ kind: 'failed', fault, original: null, isBegun: false })
-      response.end(errorEvent(endpoint, fault))
-      resolve({ kind: 'failed', fault, original: null, isBegun: true })
-    }
-    message.on('data', (chunk: Buffer) => {
-      const parts = reader.push(chunk)
-      if (reader.beats !== beats) this.#expect(this.#asked.client.spec.deadlines.modelIdleMs, 'silence in its answer')
-      beats = reader.beats
+    const pass = (parts: readonly Buffer[]): boolean => {
       let hasRoom = true
       for (const part of parts) {
-        this.#begin(message, status)
+        if (!response.headersSent) response.writeHead(status, toClient(message.rawHeaders))
         hasRoom = response.write(part)
       }
+      return hasRoom
+    }
+    message.on('data', (chunk: Buffer) => {
+      const hasRoom = pass(reader.push(chunk))
+      if (reader.beats !== beats) this.#expect(modelIdleMs, 'silence in its answer')
+      beats = reader.beats
       if (reader.fault !== null) message.destroy()
       else if (!hasRoom) {
         message.pause()
@@ -172,12 +168,36 @@ export class Call {
     message.on('error', (error: NodeJS.ErrnoException) => {
       reason = error.code ?? error.message
     })
-    message.on('close', finish)
+    message.on('close', () => resolve(this.#endOfStream(message, status, reader, pass, reason)))
     return promise
   }
 
+  #endOfStream(
+    message: IncomingMessage,
+    status: number,
+    reader: StreamReader,
+    pass: (parts: readonly Buffer[]) => boolean,
+    reason: string | null,
+  ): Outcome {
+    const response = this.#response
+    const { rest, fault, facts } = reader.end()
+    if (this.#left.signal.aborted) return { kind: 'left' }
+    pass(rest)
+    if (fault === null) {
+      if (!response.headersSent) response.writeHead(status, toClient(message.rawHeaders))
+      response.end()
+      return { kind: 'served', facts, words: rateWords(message.headers, this.#parts.clock.nowMs()) }
+    }
+    // Why the connection ended says more than that the stream broke off.
+    const isOurs = reason !== null || this.#cut.signal.aborted
+    const told = isOurs && reader.fault === null ? this.#fault(reason ?? '') : this.#named(fault)
+    if (!response.headersSent) return { kind: 'failed', fault: told, original: null, isBegun: false }
+    if (reader.isPassed) response.end()
+    else response.end(errorEvent(this.#asked.endpoint, told))
+    return { kind: 'failed', fault: told, original: null, isBegun: true }
+  }
+
   async #passWhole(message: IncomingMessage, status: number): Promise<Outcome> {
-    const { endpoint } = this.#asked
     const body = await readWhole(message, limits.modelAnswerBytes)
     if (this.#left.signal.aborted) return { kind: 'left' }
     if (body.kind === 'cut') return this.#broken(body.reason)
@@ -185,12 +205,10 @@ export class Call {
       message.destroy()
       return this.#garbled(`its answer is longer than ${limits.modelAnswerBytes} bytes`)
     }
-    const reader = createResponseReader({ endpoint, status, stream: false })
-    reader.push(body.bytes)
-    const { fault, facts } = reader.end()
-    if (fault !== null) return { kind: 'failed', fault, original: null, isBegun: false }
+    const { fault, facts } = readAnswer(this.#asked.endpoint, body.bytes)
+    if (fault !== null) return { kind: 'failed', fault: this.#named(fault), original: null, isBegun: false }
     this.#send({ status, headers: toClient(message.rawHeaders), body: body.bytes })
-    return { kind: 'served', facts }
+    return { kind: 'served', facts, words: rateWords(message.headers, this.#parts.clock.nowMs()) }
   }
 
   /** An answer that says no. */
@@ -198,7 +216,7 @@ export class Call {
     const body = await readWhole(message, limits.modelErrorBytes)
     if (this.#left.signal.aborted) return { kind: 'left' }
     const bytes = body.kind === 'whole' ? body.bytes : Buffer.alloc(0)
-    const fault = classify(this.#asked.lane.provider.api, status, message.headers, bytes)
+    const fault = classify(this.#asked.lane.provider.api, status, message.headers, bytes, this.#parts.clock.nowMs())
     const original = { status, headers: toClient(message.rawHeaders), body: bytes }
     return { kind: 'failed', fault, original: body.kind === 'whole' ? original : null, isBegun: false }
   }
@@ -215,10 +233,13 @@ export class Call {
     return { failure: 'unavailable', status: 502, message: `${name}: ${said}`, retryAfterMs: null, words: [] }
   }
 
-  #garbled(reason: string): Outcome {
-    const message = `${this.#asked.lane.provider.name}: ${reason}`
-    const fault: WireFault = { failure: 'garbled', status: 502, message, retryAfterMs: null, words: [] }
+  #garbled(message: string): Outcome {
+    const fault = this.#named({ failure: 'garbled', status: 502, message, retryAfterMs: null, words: [] })
     return { kind: 'failed', fault, original: null, isBegun: false }
+  }
+
+  #named(fault: WireFault): WireFault {
+    return { ...fault, message: `${this.#asked.lane.provider.name}: ${fault.message}` }
   }
 
   /** From now on, `forMs` until the next sign; then the connection is cut. */
@@ -228,46 +249,48 @@ export class Call {
     deadlines.set(this, clock.nowMs() + forMs, () => cut.abort(`${what} for ${forMs / 1_000} s`))
   }
 
-  #deadlineMs(): number {
+  /** How long the first sign of an answer may take; one that is not streamed gives none before its end. */
+  get #answerMs(): number {
     const { modelFirstByteMs, modelAnswerMs } = this.#asked.client.spec.deadlines
     return this.#asked.facts?.stream === true ? modelFirstByteMs : modelAnswerMs
   }
 
-  #name(): string {
-    return this.#asked.facts?.model ?? this.#asked.endpoint
-  }
-
-  #begin(message: IncomingMessage, status: number): void {
-    if (!this.#response.headersSent) this.#response.writeHead(status, toClient(message.rawHeaders))
-  }
-
-  #served(facts: ResponseFacts | null): null {
-    const { lane, facts: asked } = this.#asked
+  #served(facts: ResponseFacts | null): 'served' {
+    const { client, lane, facts: asked } = this.#asked
     if (facts === null) this.#report.done()
-    else this.#report.used(usageOf(lane, asked, facts))
-    return null
+    else {
+      client.heard(facts.toolCalls)
+      this.#report.used(usageOf(lane, asked, facts))
+    }
+    return 'served'
   }
 
-  #leave(): null {
+  #leave(): 'left' {
     this.#report.done()
-    return null
+    return 'left'
   }
 
-  #fail(fault: WireFault, original: Original | null): WireFault {
-    const own = errorBody(this.#asked.lane.provider.api, fault)
-    const answer = original ?? { status: fault.status, headers: ['Content-Type', 'application/json'], body: own }
+  #fail(fault: WireFault, original: Original | null): 'failed' {
+    const { api } = this.#asked.lane.provider
+    const own = { status: fault.status, headers: ['Content-Type', 'application/json'], body: errorBody(api, fault) }
+    const answer = original ?? own
     // It was tried as often as may be: the clients' own retries would only hit the same gate.
-    this.#send({ ...answer, headers: [...answer.headers, 'x-should-retry', 'false'] })
-    return fault
+    const headers = mayPass.has(fault.failure) ? [...answer.headers, 'x-should-retry', 'false'] : answer.headers
+    this.#send({ ...answer, headers })
+    return 'failed'
   }
 
-  #refuse({ retryAfterMs, reason }: Extract<Entered, { readonly kind: 'refused' }>): WireFault {
-    const { provider } = this.#asked.lane
+  #refuse({ retryAfterMs, reason }: Extract<Entered, { readonly kind: 'refused' }>): 'failed' {
+    const { api } = this.#asked.lane.provider
     this.#report.done()
     const fault: WireFault = { failure: 'rate_limited', status: 429, message: reason, retryAfterMs, words: [] }
-    const headers = ['Content-Type', 'application/json', 'Retry-After', String(Math.ceil(retryAfterMs / 1_000))]
-    this.#send({ status: 429, headers: [...headers, 'x-should-retry', 'false'], body: errorBody(provider.api, fault) })
-    return fault
+    const retryAfter = ['Retry-After', String(Math.ceil(retryAfterMs / 1_000)), 'x-should-retry', 'false']
+    this.#send({
+      status: 429,
+      headers: ['Content-Type', 'application/json', ...retryAfter],
+      body: errorBody(api, fault),
+    })
+    return 'failed'
   }
 
   #send({ status, headers, body }: Original): void {

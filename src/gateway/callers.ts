@@ -4,7 +4,7 @@ import { type Cost, nothingSpent, plus } from '../model/spent.ts'
 import type { Clock } from '../port/clock.ts'
 import type { Admission, Caller, ModelDoor, RunningAttempt } from '../port/model-door.ts'
 import { Failures } from './failures.ts'
-import type { ToolResult } from './wire/types.ts'
+import type { ToolCall, ToolResult } from './wire/types.ts'
 
 /** The variables that the providers' own clients read. */
 const variablesOf: Readonly<Record<ProviderApi, { readonly base: string; readonly key: string }>> = {
@@ -33,6 +33,7 @@ export class Client {
   readonly #running: () => readonly RunningAttempt[]
   readonly #calls = new Map<() => void, Cost>()
   readonly #told = new Set<string>()
+  readonly #toolCalls = new Map<string, ToolCall>()
   #end = Promise.withResolvers<void>()
   #hints: { readonly taskId: string; readonly fence: number; readonly text: string }[] = []
 
@@ -69,14 +70,21 @@ export class Client {
     for (const cut of this.#calls.keys()) cut()
   }
 
+  /** Tool calls that answers have asked for, by their id. */
+  get toolCalls(): ReadonlyMap<string, ToolCall> {
+    return this.#toolCalls
+  }
+
+  heard(calls: readonly ToolCall[]): void {
+    for (const call of calls) if (call.callId !== '') this.#toolCalls.set(call.callId, call)
+    dropOldest(this.#toolCalls, resultsKept)
+  }
+
   /** Those of `results` that were not told before. */
   unseen(attempt: RunningAttempt | null, results: readonly ToolResult[]): readonly ToolResult[] {
     const fresh = results.filter(({ callId }) => !this.#told.has(`${attempt?.taskId} ${attempt?.fence} ${callId}`))
     for (const { callId } of fresh) this.#told.add(`${attempt?.taskId} ${attempt?.fence} ${callId}`)
-    for (const oldest of this.#told) {
-      if (this.#told.size <= resultsKept) break
-      this.#told.delete(oldest)
-    }
+    dropOldest(this.#told, resultsKept)
     return fresh
   }
 
@@ -162,6 +170,13 @@ export class Callers implements ModelDoor {
       variables[variablesOf[api].key] = token
     }
     return variables
+  }
+}
+
+function dropOldest(kept: Set<string> | Map<string, unknown>, most: number): void {
+  for (const oldest of kept.keys()) {
+    if (kept.size <= most) return
+    kept.delete(oldest)
   }
 }
 

@@ -1,9 +1,9 @@
-import { createHash } from 'node:crypto'
 import http, { type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { limits } from '../model/limits.ts'
 import type { PoolSpec } from '../model/pool.ts'
 import type { GatewaySpec } from '../model/provider.ts'
+import type { BreakerWord } from '../policy/gate/gate.ts'
 import type { Clock } from '../port/clock.ts'
 import type { Inbox } from '../port/inbox.ts'
 import type { Log } from '../port/log.ts'
@@ -11,19 +11,18 @@ import type { ModelBudget } from '../port/model-budget.ts'
 import type { ModelDoor } from '../port/model-door.ts'
 import { readWhole } from './body.ts'
 import { withinBudget } from './budget.ts'
-import { Call } from './call.ts'
+import { type Asked, Call } from './call.ts'
 import { Callers, type Client } from './callers.ts'
 import { Deadlines } from './deadlines.ts'
 import { GateKeeper } from './gate-keeper.ts'
 import { attemptNamed } from './headers.ts'
 import type { Lane } from './lane.ts'
 import { withNotes } from './note.ts'
-import { createPrices } from './price.ts'
+import { loadPrices } from './price.ts'
+import { refuse } from './refuse.ts'
 import { Report } from './report.ts'
 import { Upstream } from './upstream.ts'
-import { errorBody } from './wire/errors.ts'
 import { endpointOf, readRequest } from './wire/request.ts'
-import type { Endpoint, WireFault } from './wire/types.ts'
 
 export interface GatewayOptions {
   readonly spec: GatewaySpec
@@ -39,7 +38,7 @@ export interface Gateway extends ModelDoor {
   /** Without a slash at its end. */
   readonly url: string
   /** What the supervisor's breaker of a provider says: there is one breaker. */
-  breaker(provider: string, state: 'closed' | 'open' | 'half_open'): void
+  breaker(provider: string, word: BreakerWord): void
   close(): Promise<void>
 }
 
@@ -52,7 +51,13 @@ const pathPattern = /^\/llm\/([A-Za-z0-9_-]{1,100})\/([A-Za-z0-9._-]{1,128})(\/[
  * @throws the system's error when the port is taken.
  */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
-  const door = new Door(options)
+  const { clock, spec } = options
+  const pricesOf = await loadPrices()
+  const lanes = spec.providers.map((provider): Lane => {
+    const [upstream, gate] = [new Upstream(provider), new GateKeeper(provider.name, clock)]
+    return { provider, upstream, gate, prices: pricesOf(provider) }
+  })
+  const door = new Door(options, lanes)
   await door.listen()
   return door
 }
@@ -61,18 +66,14 @@ class Door implements Gateway {
   readonly #options: GatewayOptions
   readonly #callers: Callers
   readonly #deadlines: Deadlines
-  readonly #lanes = new Map<string, Lane>()
+  readonly #lanes: ReadonlyMap<string, Lane>
   readonly #server: http.Server
 
-  constructor(options: GatewayOptions) {
-    const { spec, pools, clock, newToken } = options
+  constructor(options: GatewayOptions, lanes: readonly Lane[]) {
     this.#options = options
-    this.#callers = new Callers(spec, pools, newToken)
-    this.#deadlines = new Deadlines(clock)
-    for (const provider of spec.providers) {
-      const [upstream, gate] = [new Upstream(provider), new GateKeeper(provider.name, clock)]
-      this.#lanes.set(provider.name, { provider, upstream, gate, prices: createPrices(provider) })
-    }
+    this.#callers = new Callers(options)
+    this.#deadlines = new Deadlines(options.clock)
+    this.#lanes = new Map(lanes.map((lane) => [lane.provider.name, lane]))
     // A model thinks for minutes: the deadlines are those of the call, not of the connection.
     this.#server = http.createServer({ requestTimeout: 0, keepAliveTimeout: 60_000 }, (request, response) => {
       void this.#answer(request, response)
@@ -84,12 +85,12 @@ class Door implements Gateway {
     return this.#callers.url
   }
 
-  get admit(): ModelDoor['admit'] {
-    return (caller, running) => this.#callers.admit(caller, running)
+  admit(...asked: Parameters<ModelDoor['admit']>): ReturnType<ModelDoor['admit']> {
+    return this.#callers.admit(...asked)
   }
 
-  breaker(provider: string, state: 'closed' | 'open' | 'half_open'): void {
-    this.#lanes.get(provider)?.gate.breaker(state)
+  breaker(provider: string, word: BreakerWord): void {
+    this.#lanes.get(provider)?.gate.breaker(word)
   }
 
   async listen(): Promise<void> {
@@ -119,15 +120,22 @@ class Door implements Gateway {
     response.on('error', () => undefined)
     const [, token = '', name = '', path = ''] = pathPattern.exec(request.url ?? '') ?? []
     const client = this.#callers.find(token)
-    if (client === null) return sayNo(response, 401, 'auth', unknownToken)
+    if (client === null)
+      return refuse(response, { failure: 'auth', status: 401, message: 'no replica that runs has this address' })
     const lane = this.#lanes.get(name)
-    if (lane === undefined) return sayNo(response, 404, 'not_found', unknownProvider(name, [...this.#lanes.keys()]))
+    if (lane === undefined) {
+      const known = [...this.#lanes.keys()].join(', ')
+      return refuse(response, {
+        ...{ failure: 'not_found', status: 404 },
+        message: `there is no provider "${name}" in gateway.providers; there are: ${known}`,
+      })
+    }
     try {
       await this.#pass(request, response, client, lane, path)
     } catch (error) {
       this.#options.log.error({ error: String(error), provider: name }, 'a model call failed inside the gateway')
       if (response.headersSent) response.destroy()
-      else sayNo(response, 500, 'unavailable', 'the gateway itself failed; its log says why')
+      else refuse(response, { failure: 'unavailable', status: 500, message: 'the gateway failed' }, lane.provider.api)
     }
   }
 
@@ -138,46 +146,46 @@ class Door implements Gateway {
     lane: Lane,
     path: string,
   ): Promise<void> {
+    const { api } = lane.provider
     const method = request.method ?? 'GET'
-    const body = await readWhole(request, limits.modelRequestBytes)
-    if (body.kind === 'cut') return
-    if (body.kind === 'too_large')
-      return sayNo(response, 413, 'bad_request', `a request has at most ${limits.modelRequestBytes} bytes`)
-    const endpoint = endpointOf(lane.provider.api, method, path)
-    const facts = body.bytes.length === 0 ? null : readRequest(endpoint, body.bytes)
+    const read = await readWhole(request, limits.modelRequestBytes)
+    if (read.kind === 'cut') return
+    if (read.kind === 'too_large') {
+      const message = `a request to a model has at most ${limits.modelRequestBytes} bytes`
+      return refuse(response, { failure: 'bad_request', status: 413, message }, api)
+    }
+    const endpoint = endpointOf(api, method, path)
+    const facts = read.bytes.length === 0 ? null : readRequest(endpoint, read.bytes, client.toolCalls)
     const named = attemptNamed(request.headers)
     const attempt = client.attemptOf(named)
-    if (named !== null && attempt === null) return sayNo(response, 409, 'bad_request', staleAttempt(named.taskId))
+    if (named !== null && attempt === null) {
+      const message = `the attempt of task ${named.taskId} that this call names is over`
+      return refuse(response, { failure: 'bad_request', status: 409, message, code: 'stale_fence' }, api)
+    }
     const report = new Report(this.#options, client, attempt)
     if (facts !== null) report.tools(client.unseen(attempt, facts.toolResults))
-    const leave = client.begin(response)
+    const stay = client.begin(() => response.destroy())
     try {
-      const refusal = await withinBudget(this.#options.budget, client, attempt, facts, lane.prices)
-      if (refusal !== null) return sayNo(response, 403, 'quota_exhausted', refusal, 'budget_exceeded')
+      const reason = await withinBudget(this.#options.budget, client, stay, attempt, facts, lane.prices)
+      if (reason !== null)
+        return refuse(
+          response,
+          { failure: 'quota_exhausted', status: 403, message: reason, code: 'budget_exceeded' },
+          api,
+        )
       const notes = attempt === null || facts === null ? [] : client.takeHints(attempt)
-      const sent = notes.length === 0 ? body.bytes : withNotes(endpoint, body.bytes, notes)
-      const rawHeaders = request.rawHeaders
-      const asked = {
-        client,
-        attempt,
-        lane,
-        endpoint,
-        method,
-        path,
-        rawHeaders,
-        facts,
+      const sent = notes.length === 0 ? read.bytes : withNotes(endpoint, read.bytes, notes)
+      const asked: Asked = {
+        ...{ client, lane, endpoint, method, path, facts, rawHeaders: request.rawHeaders },
         body: sent.length === 0 ? null : sent,
+        isRepeated: client.failures.has(sent),
       }
-      const print = endpoint === 'other' ? null : client.failures.print(sent)
-      const isRepeated = client.failures.has(print)
-      const fault = await new Call(this.#parts, { ...asked, isRepeated }, response, report).run()
-      client.failures.note(print, fault)
+      const parts = { clock: this.#options.clock, deadlines: this.#deadlines }
+      const answered = await new Call(parts, asked, response, report).run()
+      if (answered === 'failed') client.failures.note(sent)
+      else if (answered === 'served') client.failures.forget(sent)
     } finally {
-      leave()
+      stay.leave()
     }
-  }
-
-  get #parts() {
-    return { clock: this.#options.clock, deadlines: this.#deadlines }
   }
 }

@@ -23,15 +23,20 @@ import type { Tables } from './tables.ts'
 /** Takes an outcome over at once: the next one is decided on what it made of the rows. */
 type Take = (outcome: Outcome) => void
 
+/** Told of each turn of a breaker: who sends calls on keeps to it. */
+export type TellBreaker = (dependency: string, word: DependencyRow['breaker']['kind']) => void
+
 /** What replicas share: one row each in the tables, and when each next has something to decide. */
 export class Dependencies {
   private readonly tables: Tables
   private readonly take: Take
+  private readonly tell: TellBreaker
   private readonly wakesMs = new Map<string, number>()
 
-  constructor(tables: Tables, take: Take) {
+  constructor(tables: Tables, take: Take, tell: TellBreaker) {
     this.tables = tables
     this.take = take
+    this.tell = tell
   }
 
   /** Call once, before the first turn. */
@@ -41,7 +46,11 @@ export class Dependencies {
       const row = newDependency(spec, nowMs)
       this.tables.dependencies.set(spec.name, record === undefined ? row : restored(row, record, nowMs))
     }
-    for (const row of this.tables.dependencies.values()) if (isDown(row)) this.turned('opened', row, null, nowMs)
+    for (const row of this.tables.dependencies.values()) {
+      if (!isDown(row)) continue
+      this.tell(row.spec.name, row.breaker.kind)
+      this.turned('opened', row, null, nowMs)
+    }
   }
 
   /** By our own time, not that of the answer: a ramp that began while we were busy would be half over. */
@@ -141,6 +150,7 @@ export class Dependencies {
     this.take(outcome)
     this.wakesMs.set(name, Number.NEGATIVE_INFINITY)
     const row = this.tables.dependencies.get(name)
+    if (row !== undefined && row.breaker.kind !== before.breaker.kind) this.tell(name, row.breaker.kind)
     if (turn === 'trial') return this.grant(name, nowMs)
     if (turn !== null && row !== undefined) this.turned(turn, row, before, nowMs)
   }

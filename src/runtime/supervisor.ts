@@ -46,6 +46,8 @@ export interface SupervisorParts {
   readonly redact: Redact
   readonly meter: Meter
   readonly log: Log
+  /** Of whoever sends calls to what replicas share. */
+  readonly tellBreaker?: TickParts['tellBreaker']
   /** Only of a node that may be hurt on purpose. */
   readonly saboteur?: Saboteur | null
   /** Which facts belong to the process we mean; the simulator plants a bug here. Default: same incarnation. */
@@ -93,6 +95,7 @@ export function createSupervisor(parts: SupervisorParts): Supervisor {
     publisher,
     teller,
     isCurrent,
+    tellBreaker: parts.tellBreaker ?? (() => undefined),
     execute(effect) {
       if (effect.kind === 'answer') door.answer(effect.request, effect.answer)
       else if (effect.kind === 'probe') probing.ask(effect.dependency)

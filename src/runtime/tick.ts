@@ -21,7 +21,7 @@ import { isRepeat } from '../policy/sources.ts'
 import type { Clock } from '../port/clock.ts'
 import type { Store } from '../port/store.ts'
 import { Budgets } from './budgets.ts'
-import { Dependencies } from './dependencies.ts'
+import { Dependencies, type TellBreaker } from './dependencies.ts'
 import { againMs, Dispatcher } from './dispatching.ts'
 import type { TickInbox } from './inbox.ts'
 import type { PauseWatch } from './pause.ts'
@@ -48,6 +48,7 @@ export interface TickParts {
   readonly publisher: Publisher
   readonly teller: Teller
   readonly execute: (effect: Effect) => void
+  readonly tellBreaker: TellBreaker
   readonly isCurrent: (observation: { readonly incarnation: number }, incarnation: number) => boolean
 }
 
@@ -73,7 +74,7 @@ export class Tick {
     this.parts = parts
     this.writer = new Writer({ ...parts, onStale: (taskId) => parts.tables.endAttempt(taskId) })
     this.dispatcher = new Dispatcher(parts)
-    this.dependencies = new Dependencies(parts.tables, (outcome) => this.take(outcome))
+    this.dependencies = new Dependencies(parts.tables, (outcome) => this.take(outcome), parts.tellBreaker)
     this.budgets = new Budgets(parts.tables, (outcome) => this.take(outcome))
     this.lastSweepMs = parts.clock.nowMs()
     this.reapAtMs = this.lastSweepMs

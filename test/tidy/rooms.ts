@@ -18,7 +18,7 @@ const rooms: Readonly<Record<string, Room>> = {
   runtime: { may: ['model/', 'policy/', 'port/'] },
   io: { may: ['model/', 'port/', 'protocol/'], node: true, packages: true },
   gateway: {
-    may: ['model/', 'port/', 'policy/breaker.ts', 'policy/budget.ts', 'policy/detect/'],
+    may: ['model/', 'port/', 'policy/breaker.ts', 'policy/gate/', 'policy/detect/'],
     node: true,
     packages: true,
   },

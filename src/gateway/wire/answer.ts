@@ -83,7 +83,8 @@ export function hearChatEvent(heard: Heard, data: string): Meaning {
   if (!isObject(chunk)) return { broken: 'an event of its stream is no JSON' }
   if (isError(chunk.error)) return { error: data }
   heard.named(chunk)
-  if (isObject(chunk.usage)) heard.tokens = openaiTokens(chunk.usage, 'prompt_tokens', 'completion_tokens', 'prompt_tokens_details')
+  if (isObject(chunk.usage))
+    heard.tokens = openaiTokens(chunk.usage, 'prompt_tokens', 'completion_tokens', 'prompt_tokens_details')
   for (const choice of objectsIn(chunk.choices)) {
     const at = countIn(choice.index) ?? 0
     if (isObject(choice.delta)) hearChatDelta(heard, at, choice.delta)
@@ -102,7 +103,11 @@ function hearChatDelta(heard: Heard, at: number, delta: Loose): void {
   for (const call of objectsIn(delta.tool_calls)) {
     const place = `${at}.${countIn(call.index) ?? textIn(call.id) ?? 0}`
     const part = isObject(call.function) ? call.function : {}
-    heard.call(place, { callId: textIn(call.id) ?? '', name: textIn(part.name) ?? '', args: textIn(part.arguments) ?? '' })
+    heard.call(place, {
+      callId: textIn(call.id) ?? '',
+      name: textIn(part.name) ?? '',
+      args: textIn(part.arguments) ?? '',
+    })
   }
 }
 
@@ -110,7 +115,8 @@ export function hearChat(heard: Heard, answer: Loose): Meaning {
   heard.named(answer)
   const choices = objectsIn(answer.choices)
   if (choices.length === 0) return { broken: 'its answer has no choices' }
-  if (isObject(answer.usage)) heard.tokens = openaiTokens(answer.usage, 'prompt_tokens', 'completion_tokens', 'prompt_tokens_details')
+  if (isObject(answer.usage))
+    heard.tokens = openaiTokens(answer.usage, 'prompt_tokens', 'completion_tokens', 'prompt_tokens_details')
   for (const [at, choice] of choices.entries()) {
     const message = isObject(choice.message) ? choice.message : {}
     heard.text(message.content)
@@ -151,7 +157,8 @@ export function hearResponsesEvent(heard: Heard, data: string): Meaning {
       const response = isObject(event.response) ? event.response : {}
       heard.named(response)
       heard.finish = textIn(response.status)
-      if (isObject(response.usage)) heard.tokens = openaiTokens(response.usage, 'input_tokens', 'output_tokens', 'input_tokens_details')
+      if (isObject(response.usage))
+        heard.tokens = openaiTokens(response.usage, 'input_tokens', 'output_tokens', 'input_tokens_details')
       return 'end'
     }
     default:
@@ -163,7 +170,8 @@ export function hearResponsesEvent(heard: Heard, data: string): Meaning {
 export function hearResponses(heard: Heard, answer: Loose): Meaning {
   heard.named(answer)
   heard.finish = textIn(answer.status)
-  if (isObject(answer.usage)) heard.tokens = openaiTokens(answer.usage, 'input_tokens', 'output_tokens', 'input_tokens_details')
+  if (isObject(answer.usage))
+    heard.tokens = openaiTokens(answer.usage, 'input_tokens', 'output_tokens', 'input_tokens_details')
   if (!Array.isArray(answer.output) && answer.status !== 'queued' && answer.status !== 'in_progress')
     return { broken: 'its answer has no output' }
   for (const [place, item] of objectsIn(answer.output).entries()) {
@@ -192,7 +200,8 @@ export function hearMessagesEvent(heard: Heard, data: string): Meaning {
     case 'content_block_start': {
       const block = isObject(event.content_block) ? event.content_block : {}
       heard.text(block.text)
-      if (block.type === 'tool_use') heard.call(place, { callId: textIn(block.id) ?? '', name: textIn(block.name) ?? '' })
+      if (block.type === 'tool_use')
+        heard.call(place, { callId: textIn(block.id) ?? '', name: textIn(block.name) ?? '' })
       return more
     }
     case 'content_block_delta': {

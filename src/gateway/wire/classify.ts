@@ -11,7 +11,13 @@ const quota = /insufficient_quota|exceeded your current quota|billing|credit bal
 const overloaded = /overloaded|over capacity|temporarily unavailable due to (high )?load|at capacity/i
 
 /** An error answer, understood. */
-export function classify(api: ProviderApi, status: number, headers: IncomingHttpHeaders, body: Buffer, nowMs: number): WireFault {
+export function classify(
+  api: ProviderApi,
+  status: number,
+  headers: IncomingHttpHeaders,
+  body: Buffer,
+  nowMs: number,
+): WireFault {
   const { message, said } = readError(body)
   return {
     failure: failureOf(status, said),
@@ -27,7 +33,8 @@ export function failureOf(status: number, said: string): WireFault['failure'] {
   if (status === 401 || status === 403) return 'auth'
   if (status === 402) return 'quota_exhausted'
   if (status === 404) return 'not_found'
-  if (status === 429) return quota.test(said) ? 'quota_exhausted' : overloaded.test(said) ? 'overloaded' : 'rate_limited'
+  if (status === 429)
+    return quota.test(said) ? 'quota_exhausted' : overloaded.test(said) ? 'overloaded' : 'rate_limited'
   if (status === 503 || status === 529) return 'overloaded'
   if (status >= 500) return overloaded.test(said) ? 'overloaded' : 'unavailable'
   if (status === 408 || status === 409 || status === 425) return 'unavailable'

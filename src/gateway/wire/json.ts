@@ -68,7 +68,9 @@ export function soundsLikeError(content: unknown): boolean {
   const value = parseJson(text)
   if (!isObject(value)) return false
   const { error, isError, ok, success } = value
-  return (error !== undefined && error !== null && error !== false) || isError === true || ok === false || success === false
+  return (
+    (error !== undefined && error !== null && error !== false) || isError === true || ok === false || success === false
+  )
 }
 
 /** Four characters are a token, in English and in JSON: the providers' own rule of thumb. */

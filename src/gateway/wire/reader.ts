@@ -72,7 +72,8 @@ export class StreamReader {
     if (this.#fault !== null) return []
     const passed: Buffer[] = []
     for (const event of this.#splitter.push(chunk)) if (this.#hearEvent(event, passed)) break
-    if (this.#splitter.isTooLong) this.#fault ??= broken(`an event of its stream is longer than ${limits.modelEventBytes} bytes`)
+    if (this.#splitter.isTooLong)
+      this.#fault ??= broken(`an event of its stream is longer than ${limits.modelEventBytes} bytes`)
     return passed
   }
 
@@ -109,7 +110,13 @@ export class StreamReader {
     if (typeof meaning === 'object') {
       const { message, said } = readError(meaning.error)
       const failure = failureInStream(said)
-      this.#fault = { failure, status: 502, message: message ?? 'an error in its stream', retryAfterMs: null, words: [] }
+      this.#fault = {
+        failure,
+        status: 502,
+        message: message ?? 'an error in its stream',
+        retryAfterMs: null,
+        words: [],
+      }
       this.isPassed = true
       return true
     }

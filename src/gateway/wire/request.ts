@@ -58,11 +58,7 @@ interface Given {
 }
 
 /** What the model asked for last, and what it is told came of it. */
-function resultsIn(
-  endpoint: Endpoint,
-  request: Loose,
-  known: ReadonlyMap<string, ToolCall>,
-): readonly ToolResult[] {
+function resultsIn(endpoint: Endpoint, request: Loose, known: ReadonlyMap<string, ToolCall>): readonly ToolResult[] {
   const asked = new Map<string, ToolCall>()
   const given: Given[] = []
   if (endpoint === 'chat') readChat(objectsIn(request.messages), asked, given)

@@ -58,13 +58,15 @@ const passing: ReadonlySet<ModelFailure> = new Set(['overloaded', 'unavailable',
 const rampEndsMs = 10_000
 
 interface Waiting extends GateCall {
-  /** One retry too many. */
-  readonly isUnpaid: boolean
+  /** Why it is turned away whatever the gate does: one retry too many, or the line is full. */
+  readonly against: string | null
 }
 
 interface InFlight {
   readonly replica: ReplicaName
   readonly sentMs: number
+  /** Let in while the breaker was half open. */
+  readonly isTrial: boolean
 }
 
 /**
@@ -75,7 +77,7 @@ interface InFlight {
  * I2. Every call that asks is admitted, refused or gone, once.
  * I3. Replicas take turns; within one the first comes first.
  * I4. After a pause calls go out at no more than 1.5 times the rate that was seen to work.
- * I5. Repeated calls stay within `RetryBudget`.
+ * I5. Calls that failed are repeated within `RetryBudget`. Who ran into a rate limit was not served: its pace is the gate's.
  */
 export class Gate {
   readonly #name: string
@@ -86,11 +88,13 @@ export class Gate {
   /** In the order in which it is their turn. */
   readonly #lines = new Map<ReplicaName, Waiting[]>()
   #waiting = 0
+  #trials = 0
   #breaker: BreakerWord = 'closed'
   #shutUntilMs = Number.NEGATIVE_INFINITY
   #shutReason = ''
-  /** Rate limits without a word, one after the other. */
+  /** Rate limits without a word, one after the other, and when the last was. */
   #silentLimits = 0
+  #silentMs = Number.NEGATIVE_INFINITY
   #ramp: Ramp | null = null
   #rampSinceMs = 0
 
@@ -115,8 +119,7 @@ export class Gate {
 
   ask(call: GateCall, nowMs: number): void {
     const line = this.#lines.get(call.replica)
-    const isUnpaid = call.isRepeated && call.tries === 0 && !this.#retries.take(nowMs)
-    const waiting = { ...call, isUnpaid }
+    const waiting = { ...call, against: this.#against(call, nowMs) }
     if (line === undefined) this.#lines.set(call.replica, [waiting])
     else line.push(waiting)
     this.#waiting += 1
@@ -137,6 +140,7 @@ export class Gate {
     const flight = this.#inFlight.get(call.id)
     const underWay = this.#inFlight.size
     this.#inFlight.delete(call.id)
+    if (flight?.isTrial === true) this.#trials -= 1
     for (const { remaining, resetMs } of answer.words ?? [])
       if (remaining <= 0) this.#shut(nowMs + resetMs, `${this.#name}: its rate limit is used up`)
     if (answer.kind === 'gone') return null
@@ -151,7 +155,8 @@ export class Gate {
     // A limit with a time of its own is one of calls a minute: the pause and the ramp keep it.
     if (isLimit && retryAfterMs === null) this.#concurrency.tooMuch(underWay, flight?.sentMs ?? nowMs, nowMs)
     if (failure === 'rate_limited') this.#limited(retryAfterMs, flight?.sentMs ?? nowMs, nowMs)
-    else if (retryAfterMs !== null && isLimit) this.#shut(nowMs + retryAfterMs, `${this.#name} asked for a pause`)
+    else if (retryAfterMs !== null && passing.has(failure))
+      this.#shut(nowMs + retryAfterMs, `${this.#name} asked for a pause`)
     if (call.tries + 1 >= triesAtMost || this.#breaker === 'open') return null
     const again = { ...call, tries: call.tries + 1, notBeforeMs: nowMs }
     if (failure === 'rate_limited') return again // Its pace is the gate's: it was not served.
@@ -181,7 +186,8 @@ export class Gate {
   #limited(retryAfterMs: number | null, sentMs: number, nowMs: number): void {
     if (retryAfterMs !== null) return this.#shut(nowMs + retryAfterMs, `${this.#name} limits the rate`)
     // Those that were under way together say it together.
-    if (sentMs < this.#shutUntilMs) return
+    if (sentMs <= this.#silentMs) return
+    this.#silentMs = nowMs
     const pauseMs = backoffMs(this.#silentLimits, limitedBackoff, chanceOf(`${this.#name}${nowMs}`))
     this.#silentLimits += 1
     this.#shut(nowMs + pauseMs, `${this.#name} limits the rate`)
@@ -202,14 +208,13 @@ export class Gate {
   }
 
   #beginRamp(nowMs: number): void {
-    const perS = this.#rate.at(nowMs)
-    this.#ramp = perS === 0 ? null : new Ramp(perS, nowMs)
+    this.#ramp = new Ramp(this.#rate.at(nowMs), nowMs)
     this.#rampSinceMs = nowMs
   }
 
   #hasPlace(nowMs: number): boolean {
     if (this.#waiting === 0 || nowMs < this.#shutUntilMs || this.#breaker === 'open') return false
-    if (this.#breaker === 'half_open') return this.#inFlight.size === 0
+    if (this.#breaker === 'half_open') return this.#trials === 0
     return this.#inFlight.size < this.#concurrency.limit
   }
 
@@ -227,7 +232,9 @@ export class Gate {
     this.#take(call.replica, line, line.indexOf(call))
     // Behind the others: everybody's turn comes.
     if (this.#lines.delete(call.replica) && line.length > 0) this.#lines.set(call.replica, line)
-    this.#inFlight.set(call.id, { replica: call.replica, sentMs: nowMs })
+    const isTrial = this.#breaker === 'half_open'
+    if (isTrial) this.#trials += 1
+    this.#inFlight.set(call.id, { replica: call.replica, sentMs: nowMs, isTrial })
     if (call.tries === 0) this.#retries.called()
   }
 
@@ -251,10 +258,15 @@ export class Gate {
     return refused
   }
 
-  #reasonAgainst({ deadlineMs, isUnpaid }: Waiting, nowMs: number): string | null {
-    if (deadlineMs < this.#shutUntilMs || deadlineMs <= nowMs) return this.closedFor(nowMs) ?? `${this.#name} is busy`
-    if (this.#waiting > limits.gateWaiting) return `${limits.gateWaiting} calls wait for ${this.#name} already`
+  #against({ isRepeated, tries }: GateCall, nowMs: number): string | null {
+    if (this.#waiting >= limits.gateWaiting) return `${limits.gateWaiting} calls wait for ${this.#name} already`
+    const isUnpaid = isRepeated && tries === 0 && !this.#retries.take(nowMs)
     return isUnpaid ? `calls of ${this.#name} fail, and enough of them were repeated` : null
+  }
+
+  #reasonAgainst({ deadlineMs, against }: Waiting, nowMs: number): string | null {
+    if (deadlineMs < this.#shutUntilMs || deadlineMs <= nowMs) return this.closedFor(nowMs) ?? `${this.#name} is busy`
+    return against
   }
 
   #wakeAtMs(nowMs: number): number {
@@ -265,6 +277,7 @@ export class Gate {
         wakeAtMs = Math.min(wakeAtMs, deadlineMs, notBeforeMs > nowMs ? notBeforeMs : Number.POSITIVE_INFINITY)
       }
     if (nowMs < this.#shutUntilMs) return Math.min(wakeAtMs, this.#shutUntilMs)
-    return this.#ramp !== null && this.#hasPlace(nowMs) ? Math.min(wakeAtMs, this.#ramp.nextMs(nowMs)) : wakeAtMs
+    const isRampsTurn = this.#ramp !== null && this.#hasPlace(nowMs) && this.#next(nowMs) !== null
+    return isRampsTurn ? Math.min(wakeAtMs, this.#ramp?.nextMs(nowMs) ?? wakeAtMs) : wakeAtMs
   }
 }

@@ -8,8 +8,10 @@ const halfLifeMs = 600_000
 const rampFactor = 1.2
 const burstS = 0.2
 /** Who has waited for a minute may have been learned about in a quiet hour: from then on it grows, by a twentieth a second. */
-const growsAfterMs = 60_000
-const growthPerS = 1.05
+const known = { growsAfterMs: 60_000, growthPerS: 1.05 }
+/** Below this nothing is known: begun with so many a second, and doubled every four seconds. */
+const leastPerS = 2
+const unknown = { growsAfterMs: 0, growthPerS: 1.19 }
 
 /** The highest rate at which calls were answered of late, calls a second. */
 export class LearnedRate {
@@ -50,12 +52,15 @@ export class LearnedRate {
 /** The way back after a pause: a token bucket at the rate that is known to work. */
 export class Ramp {
   readonly #perS: number
+  readonly #growth: typeof known
   readonly #sinceMs: number
   #tokens = 1
   #atMs: number
 
+  /** @param perS  What was learned; 0: nothing. */
   constructor(perS: number, nowMs: number) {
-    this.#perS = perS * rampFactor
+    this.#growth = perS < leastPerS ? unknown : known
+    this.#perS = Math.max(perS, leastPerS) * rampFactor
     this.#sinceMs = nowMs
     this.#atMs = nowMs
   }
@@ -75,8 +80,9 @@ export class Ramp {
   }
 
   #rate(nowMs: number): number {
+    const { growsAfterMs, growthPerS } = this.#growth
     const grownS = Math.max(0, nowMs - this.#sinceMs - growsAfterMs) / 1_000
-    return this.#perS * growthPerS ** grownS
+    return this.#perS * growthPerS ** Math.min(grownS, 600)
   }
 
   #refill(nowMs: number): void {

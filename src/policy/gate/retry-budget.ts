@@ -8,7 +8,7 @@ const refillMs = 60_000
 /**
  * How many calls may be sent again: each call puts a share of a retry into the
  * bucket, each retry takes a whole one out, so retries stay below 10 % however
- * many calls fail (Finagle's `RetryBudget`; "Addressing Cascading Failures" in
+ * many calls fail, but for 20 after a good hour and one a minute (Finagle's `RetryBudget`; "Addressing Cascading Failures" in
  * Google's SRE book).
  */
 export class RetryBudget {
