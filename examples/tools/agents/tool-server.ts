@@ -58,9 +58,16 @@ export class ToolServer {
     try {
       const client = await used
       const options = { timeout: this.#callMs, signal }
-      const { content, isError } = await client.callTool({ name, arguments: args }, undefined, options)
-      if (isError === true && !(await client.listTools({}, options)).tools.some((tool) => tool.name === name))
-        throw new DependencyError(name, `The server has lost its tool ${name}.`)
+      const ask = () => client.callTool({ name, arguments: args }, undefined, options)
+      const first = await ask()
+      let content = first.content
+      if (first.isError === true) {
+        const { tools } = await client.listTools({}, options)
+        if (!tools.some((tool) => tool.name === name))
+          throw new DependencyError(name, `The server has lost its tool ${name}.`)
+        // Perhaps it was lost a moment ago, and that was the error: what the tool says now is its answer.
+        content = (await ask()).content
+      }
       return (content as { readonly text?: string }[]).map(({ text = '' }) => text).join('')
     } catch (error) {
       // Its own call only: another one may have opened it anew meanwhile.
