@@ -64,10 +64,7 @@ export async function startNode(config: ResolvedConfig, options: NodeOptions): P
   const store = await openSqliteStore({ path: config.store.path })
   const inheritance = await store.takeOver(clock.nowMs())
   const inbox = createInbox()
-  const gateway =
-    config.gateway.providers.length === 0
-      ? null
-      : await openGateway(config, { clock, inbox, log, budget: () => supervisor.budget })
+  const gateway = await openGateway(config, { clock, inbox, log, budget: () => supervisor.budget })
   const host = createProcessHost({
     ...(gateway === null ? {} : { models: gateway }),
     inbox,
@@ -126,11 +123,12 @@ export async function startNode(config: ResolvedConfig, options: NodeOptions): P
   }
 }
 
-/** The budget is the supervisor's, which comes later: it is asked when the first replica calls. */
-function openGateway(
+/** Null without a provider. The budget is the supervisor's, which comes later: it is asked when the first replica calls. */
+async function openGateway(
   { gateway: spec, pools }: ResolvedConfig,
   { budget, ...parts }: Pick<GatewayOptions, 'clock' | 'inbox' | 'log'> & { readonly budget: () => ModelBudget },
-): Promise<Gateway> {
+): Promise<Gateway | null> {
+  if (spec.providers.length === 0) return null
   const asked: ModelBudget = {
     isLimited: (pool) => budget().isLimited(pool),
     refusal: (...about) => budget().refusal(...about),

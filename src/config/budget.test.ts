@@ -37,7 +37,7 @@ test.each([
   {
     name: 'one that nobody could count',
     pool: { ...silent, limits: { tokensPerTask: 5 } },
-    says: 'pools.a.limits.tokensPerTask needs an agent that tells its model calls, got protocol "none"',
+    says: 'pools.a.limits.tokensPerTask needs an agent that tells its model calls, or a provider in gateway.providers; got protocol "none" and none',
   },
   { name: 'half a token', pool: { limits: { tokensPerDay: 0.5 } }, says: 'pools.a.limits.tokensPerDay must be' },
   { name: 'no money', pool: { limits: { usdPerTask: 0 } }, says: 'pools.a.limits.usdPerTask must be above 0' },

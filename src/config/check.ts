@@ -34,7 +34,7 @@ export function checkConfig(
         ...checkProbes(path, pool),
         ...checkTimes(path, pool),
         ...checkRecovery(path, pool),
-        ...checkBudgets(path, raw.pools[pool.name]?.limits, pool),
+        ...checkBudgets(path, raw.pools[pool.name]?.limits, pool, config.gateway.providers.length > 0),
       ]
     }),
   ]
@@ -178,12 +178,20 @@ function checkRecovery(path: string, pool: PoolSpec): readonly string[] {
 }
 
 /** What an agent does not tell cannot be counted, and a limit that is not kept is worse than none. */
-function checkBudgets(path: string, raw: RawPool['limits'], { agent, detect }: PoolSpec): readonly string[] {
-  const isSilent = agent.kind === 'command' && agent.protocol === 'none'
+function checkBudgets(
+  path: string,
+  raw: RawPool['limits'],
+  { agent, detect }: PoolSpec,
+  hasGateway: boolean,
+): readonly string[] {
+  const isSilent = agent.kind === 'command' && agent.protocol === 'none' && !hasGateway
   const { act } = detect.budget.share
   return [
     ...countedLimits(raw).flatMap((key) =>
-      when(isSilent, `${path}.limits.${key} needs an agent that tells its model calls, got protocol "none"`),
+      when(
+        isSilent,
+        `${path}.limits.${key} needs an agent that tells its model calls, or a provider in gateway.providers; got protocol "none" and none`,
+      ),
     ),
     ...when(act > 1, `${path}.detect.budget.share.act must be at most 1 (a limit is a limit), got ${act}`),
   ]

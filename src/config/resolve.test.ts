@@ -50,7 +50,10 @@ describe('defaults', () => {
         startup: { initialDelayMs: 0, periodMs: 5_000, timeoutMs: 2_500, failureThreshold: 30, successThreshold: 1 },
       },
       pulse: { everyMs: 1_000, suspectMs: 3_000, hungMs: 5_000 },
-      deadlines: { taskMs: null, stepMs: 600_000, toolMs: 120_000, idleMs: 600_000 },
+      deadlines: {
+        ...{ taskMs: null, stepMs: 600_000, toolMs: 120_000, idleMs: 600_000 },
+        ...{ modelFirstByteMs: 60_000, modelIdleMs: 60_000, modelAnswerMs: 600_000 },
+      },
       recovery: {
         mode: 'act',
         nudge: true,
@@ -196,7 +199,7 @@ describe('dependencies', () => {
       { name: 'billing', probe: { periodMs: 2_000, timeoutMs: 1_000 } },
     ])
     expect(config.secrets).toContain('very-secret-key')
-    expect(config.warnings).toEqual([expect.stringContaining('gateway.providers')])
+    expect(config.warnings).toEqual([])
   })
 
   test.each([

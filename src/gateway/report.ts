@@ -61,13 +61,14 @@ export class Report {
       this.#inbox.push({ ...this.#of(this.#attempt), kind: 'tool_seen', name, args, print, ok })
   }
 
+  /** Told while the call is still open: when it began says whether it tried a provider that was down before. */
   used(usage: ModelUsage): void {
-    this.done()
     const { replica, incarnation } = this.#client.caller
     const atMs = this.#clock.nowMs()
-    if (this.#attempt !== null)
-      this.#inbox.push({ ...this.#of(this.#attempt), kind: 'model_called', usage, via: 'gateway' })
-    else this.#inbox.push({ replica, incarnation, atMs, kind: 'model_used', usage, begunMs: this.#begunMs })
+    if (this.#attempt === null)
+      return this.#inbox.push({ replica, incarnation, atMs, kind: 'model_used', usage, begunMs: this.#begunMs })
+    this.#inbox.push({ ...this.#of(this.#attempt), kind: 'model_called', usage, via: 'gateway' })
+    this.done()
   }
 
   #of({ taskId, fence }: RunningAttempt) {

@@ -2,7 +2,7 @@ import type { DependencyRecord } from '../model/change.ts'
 import type { PoolName, ReplicaName } from '../model/ids.ts'
 import type { AttemptObservation, NodeObservation, OperatorRequest, ReplicaObservation } from '../model/observation.ts'
 import type { DependencySpec } from '../model/probe.ts'
-import type { AttemptRow, DependencyRow, PoolRow } from '../model/rows.ts'
+import type { AttemptRow, DependencyRow, OpenCall, PoolRow } from '../model/rows.ts'
 import type { DependencyView } from '../model/snapshot.ts'
 import { isDown, newDependency, reasonOf, restored, withoutWitness } from '../policy/breaker.ts'
 import {
@@ -72,8 +72,7 @@ export class Dependencies {
     if (seen.dependency !== anyDependency) {
       const row = this.tables.dependencies.get(seen.dependency)
       if (row === undefined) return
-      const call = 'call' in observation ? attempt.calls.find((open) => open.call === observation.call) : undefined
-      return this.saw(row, attempt, seen.ok, call?.sinceMs ?? attempt.dispatchedMs, nowMs)
+      return this.saw(row, attempt, seen.ok, begunMs(observation, attempt, seen.dependency), nowMs)
     }
     for (const name of [...(this.tables.specs.get(attempt.pool)?.dependsOn ?? []), ...attempt.needs]) {
       const row = this.tables.dependencies.get(name)
@@ -219,4 +218,13 @@ export function dependencyViews(tables: Tables): readonly DependencyView[] {
     latencyMs: row.last?.latencyMs ?? null,
     pools: dependents(tables, row.spec.name),
   }))
+}
+
+/** When the call began of which it tells; where nobody knows, its attempt. */
+function begunMs(observation: AttemptObservation, attempt: AttemptRow, dependency: string): number {
+  const isIt =
+    'call' in observation
+      ? ({ call }: OpenCall) => call === observation.call
+      : (open: OpenCall) => open.kind === 'model' && open.dependency === dependency
+  return attempt.calls.find(isIt)?.sinceMs ?? attempt.dispatchedMs
 }

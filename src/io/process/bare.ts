@@ -91,11 +91,12 @@ export class BareReplica implements Replica {
         return void this.#look()
       case 'capture_stack':
         return this.#observe({ ...this.#now(), kind: 'stack', frames: [] })
+      case 'nudge':
+        return this.#jobs.get(effect.taskId)?.admission?.nudge(effect.taskId, effect.fence, effect.text)
       case 'ack':
       case 'lease':
-      case 'nudge':
       case 'compact': // Never asked: it is not compactable.
-        return // It has no journal, no ear and no context that we know of, and cannot be told how long it may go on.
+        return // It has no journal and no context that we know of, and cannot be told how long it may go on.
       default:
         return assertNever(effect)
     }

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { limits } from '../../model/limits.ts'
-import { Gate, type GateAnswer, type GateCall } from './gate.ts'
+import { type BreakerWord, Gate, type GateAnswer, type GateCall } from './gate.ts'
 
 const minute = 60_000
 let ids = 0
@@ -236,82 +236,92 @@ test('300 that waited for the end of an outage go out at no more than 1.5 times 
   expect((sentMs.at(-1) ?? 0) - 30_000).toBeLessThan(15_000)
 })
 
+/** A gate with somebody who knows what it may say. */
+class Watched {
+  readonly gate = new Gate('llm', 0)
+  readonly waiting = new Map<number, GateCall>()
+  readonly under = new Map<number, GateCall>()
+  nowMs = 0
+  private shutMs = 0
+  private word: BreakerWord = 'closed'
+
+  ask(one: GateCall): void {
+    this.waiting.set(one.id, one)
+    this.gate.ask(one, this.nowMs)
+  }
+
+  breaker(word: BreakerWord): void {
+    this.word = word
+    this.gate.breaker(word, this.nowMs)
+  }
+
+  leave(): void {
+    const [id] = this.waiting.keys()
+    if (id !== undefined && this.waiting.delete(id)) this.gate.left(id)
+  }
+
+  answer(answer: GateAnswer): void {
+    const [first] = this.under.values()
+    if (first === undefined || !this.under.delete(first.id)) return
+    if (answer.kind === 'failed' && answer.failure === 'rate_limited')
+      this.shutMs = Math.max(this.shutMs, this.nowMs + (answer.retryAfterMs ?? 0))
+    const again = this.gate.answered(first, answer, this.nowMs)
+    if (again !== null) this.ask(again)
+  }
+
+  step(): void {
+    const { admitted, refused } = this.gate.step(this.nowMs)
+    for (const id of admitted) {
+      const one = this.waiting.get(id)
+      expect(one).toBeDefined()
+      expect(this.nowMs).toBeGreaterThanOrEqual(this.shutMs)
+      expect(this.word).not.toBe('open')
+      this.waiting.delete(id)
+      this.under.set(id, one as GateCall)
+    }
+    if (this.word === 'half_open') expect(admitted.length).toBeLessThanOrEqual(1)
+    for (const { id } of refused) expect(this.waiting.delete(id)).toBe(true)
+    expect(this.gate.waiting).toBe(this.waiting.size)
+    expect(this.gate.inFlight).toBe(this.under.size)
+  }
+
+  /** Everything is answered, and everybody who may still wait gets in. */
+  finish(): void {
+    this.breaker('closed')
+    for (let turns = 0; this.waiting.size > 0 && turns < 1_000; turns++) {
+      while (this.under.size > 0) this.answer({ kind: 'served' })
+      this.step()
+      this.nowMs = Math.max(this.nowMs + 1, Math.min(this.gate.step(this.nowMs).wakeAtMs, this.nowMs + 1_000))
+    }
+    expect(this.waiting.size).toBe(0)
+  }
+}
+
 test('whatever happens: each call gets one word, nobody is let in before a pause is over, the limits hold', () => {
-  const event = fc.oneof(
-    fc.record({ do: fc.constant('ask' as const), replica: fc.integer({ min: 0, max: 3 }) }),
-    fc.record({
-      do: fc.constant('answer' as const),
-      answer: fc.oneof(
-        fc.constant<GateAnswer>({ kind: 'served' }),
-        fc.constant<GateAnswer>({ kind: 'gone' }),
-        fc.integer({ min: 0, max: 5_000 }).map((ms) => failed('rate_limited', ms)),
-        fc.constantFrom(failed('rate_limited'), failed('overloaded'), failed('unavailable'), failed('auth')),
-      ),
+  const answer = fc.oneof(
+    fc.constantFrom<GateAnswer>({ kind: 'served' }, { kind: 'gone' }),
+    fc.integer({ min: 0, max: 5_000 }).map((ms) => failed('rate_limited', ms)),
+    fc.constantFrom(failed('rate_limited'), failed('overloaded'), failed('unavailable'), failed('auth')),
+  )
+  const event: fc.Arbitrary<(on: Watched) => void> = fc.oneof(
+    fc.integer({ min: 0, max: 3 }).map((at) => (on: Watched) => {
+      on.ask(call({ replica: `p/${at}`, deadlineMs: on.nowMs + 20_000 }))
     }),
-    fc.record({ do: fc.constant('leave' as const) }),
-    fc.record({ do: fc.constant('wait' as const), ms: fc.integer({ min: 0, max: 3_000 }) }),
-    fc.record({ do: fc.constant('breaker' as const), word: fc.constantFrom('open', 'half_open', 'closed') }),
+    answer.map((one) => (on: Watched) => on.answer(one)),
+    fc.constant((on: Watched) => on.leave()),
+    fc.integer({ min: 0, max: 3_000 }).map((ms) => (on: Watched) => {
+      on.nowMs += ms
+    }),
+    fc.constantFrom<BreakerWord>('open', 'half_open', 'closed').map((word) => (on: Watched) => on.breaker(word)),
   )
   fc.assert(
     fc.property(fc.array(event, { maxLength: 200 }), (events) => {
-      const gate = new Gate('llm', 0)
-      const waiting = new Map<number, GateCall>()
-      const under = new Map<number, GateCall>()
-      let [nowMs, shutMs, breaker] = [0, 0, 'closed']
-      const ask = (one: GateCall): void => {
-        waiting.set(one.id, one)
-        gate.ask(one, nowMs)
+      const on = new Watched()
+      for (const happens of events) {
+        happens(on)
+        on.step()
       }
-      const step = (): void => {
-        const { admitted, refused } = gate.step(nowMs)
-        for (const id of admitted) {
-          const one = waiting.get(id)
-          expect(one).toBeDefined()
-          expect(nowMs).toBeGreaterThanOrEqual(shutMs)
-          expect(breaker).not.toBe('open')
-          waiting.delete(id)
-          under.set(id, one as GateCall)
-        }
-        if (breaker === 'half_open' && admitted.length > 0) expect(under.size).toBe(1)
-        for (const { id } of refused) expect(waiting.delete(id)).toBe(true)
-        expect(gate.waiting).toBe(waiting.size)
-        expect(gate.inFlight).toBe(under.size)
-      }
-      for (const one of events) {
-        if (one.do === 'ask') ask(call({ replica: `p/${one.replica}`, deadlineMs: nowMs + 20_000 }))
-        if (one.do === 'wait') nowMs += one.ms
-        if (one.do === 'breaker') {
-          breaker = one.word
-          gate.breaker(one.word as 'open', nowMs)
-        }
-        if (one.do === 'leave') {
-          const [id] = waiting.keys()
-          if (id !== undefined && waiting.delete(id)) gate.left(id)
-        }
-        if (one.do === 'answer') {
-          const [first] = under.values()
-          if (first !== undefined && under.delete(first.id)) {
-            const { answer } = one
-            if (answer.kind === 'failed' && answer.failure === 'rate_limited')
-              shutMs = Math.max(shutMs, nowMs + (answer.retryAfterMs ?? 0))
-            const again = gate.answered(first, answer, nowMs)
-            if (again !== null) ask(again)
-          }
-        }
-        step()
-      }
-      // In the end everybody who may still wait gets in.
-      gate.breaker('closed', nowMs)
-      breaker = 'closed'
-      for (let turns = 0; waiting.size > 0 && turns < 1_000; turns++) {
-        for (const [id, one] of under) {
-          gate.answered(one, { kind: 'served' }, nowMs)
-          under.delete(id)
-        }
-        step()
-        nowMs = Math.max(nowMs + 1, Math.min(gate.step(nowMs).wakeAtMs, nowMs + 1_000))
-      }
-      expect(waiting.size).toBe(0)
+      on.finish()
     }),
   )
 })
