@@ -93,3 +93,36 @@ export const kinds = {
 
 export type KindName = keyof typeof kinds
 export const kindNames = Object.keys(kinds) as KindName[]
+
+/** Kinds of the simulated part that real processes cannot be given from outside, with the reason. */
+export const notReal = {
+  heap_exhausted: 'the same as out_of_memory from outside: both are told by how the process ended',
+  database_down: 'has a benchmark of its own, with a real Postgres',
+} as const satisfies Partial<Record<KindName, string>>
+
+/** Kinds that are done to real processes only. */
+const moreKinds = {
+  context_grows: kind(
+    'agent',
+    'One attempt lets its prompt grow until it fills the window; its task completes elsewhere.',
+  ),
+  files_leak: kind('agent', 'One process opens files and never closes them, with tasks and without.'),
+  bad_build: kind(
+    'agent',
+    'The same bad build in every replica: none gets through its setup, and the machine has room.',
+  ),
+  provider_overloaded: kind('dependency', 'The provider answers every call, and its check, with status 503.'),
+  provider_rejects_key: kind(
+    'dependency',
+    'The provider takes the key of the pool no more (401): every replica has the same, and no restart mends it.',
+  ),
+  provider_quota: kind(
+    'dependency',
+    'The quota is used up: every call is turned away with 429 and insufficient_quota, the list of models is still there.',
+  ),
+} satisfies Record<string, Kind>
+
+type RealName = Exclude<KindName, keyof typeof notReal> | keyof typeof moreKinds
+export const allKinds = { ...kinds, ...moreKinds }
+export const realNames = Object.keys(allKinds).filter((name) => !(name in notReal)) as RealName[]
+export type { RealName }

@@ -1,6 +1,8 @@
 import type { Culprit } from '../../src/model/fault.ts'
 import type { Incident } from '../../src/model/incident.ts'
-import { type KindName, kinds } from './attribution-kinds.ts'
+import { allKinds } from './attribution-kinds.ts'
+
+type AnyKind = keyof typeof allKinds
 
 /** `nobody`: no incident accused anybody. */
 export type Verdict = Culprit | 'nobody'
@@ -27,7 +29,7 @@ export interface Course {
 
 /** What became of one injection. */
 export interface Trial {
-  readonly kind: KindName
+  readonly kind: AnyKind
   readonly seed: number
   readonly verdict: Verdict
   readonly first: Verdict
@@ -36,11 +38,18 @@ export interface Trial {
   readonly courses: readonly Course[]
 }
 
+/** What of an incident is looked at. */
+export type Told = Pick<Incident, 'id' | 'fault'> & {
+  readonly replica: string | null
+  readonly taskId: string | null
+  readonly timeline: readonly { readonly kind: string; readonly text: string }[]
+}
+
 /** Follows incidents through their versions, in the order in which they were written. */
 export class Courses {
   private readonly all = new Map<string, Course>()
 
-  see(incident: Incident, sinceMs: number, atMs: number): void {
+  see(incident: Told, sinceMs: number, atMs: number): void {
     const { culprit } = incident.fault
     const before = this.all.get(incident.id)
     const tookMs = atMs - sinceMs
@@ -59,14 +68,14 @@ export class Courses {
   }
 }
 
-function wordsOf({ fault, replica, taskId, timeline }: Incident): string {
+function wordsOf({ fault, replica, taskId, timeline }: Told): string {
   const verdict = timeline.findLast(({ kind }) => kind === 'verdict')?.text ?? fault.evidence[0]
   return `${replica ?? taskId ?? 'pool'}: ${fault.kind}, ${fault.culprit} (${verdict})`
 }
 
 /** @param charged  Where the verdict stands in the ledger: whether the task was charged for its failures. */
-export function trialOf(kind: KindName, seed: number, courses: readonly Course[], charged: boolean): Trial {
-  const { truth, told } = kinds[kind]
+export function trialOf(kind: AnyKind, seed: number, courses: readonly Course[], charged: boolean): Trial {
+  const { truth, told } = allKinds[kind]
   const [earliest] = courses
   if (earliest === undefined) {
     const verdict = told === 'ledger' && charged ? 'task' : 'nobody'
@@ -81,6 +90,6 @@ export function trialOf(kind: KindName, seed: number, courses: readonly Course[]
 }
 
 export function isRight({ kind, verdict }: Trial): boolean {
-  const { truth, told } = kinds[kind]
+  const { truth, told } = allKinds[kind]
   return verdict === truth || (told === 'silence' && verdict === 'nobody')
 }
