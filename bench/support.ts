@@ -49,13 +49,13 @@ export interface BenchNode {
 export async function benchNode(
   pools: NonNullable<PrunellaConfig['pools']>,
   token: string | null = null,
-  more: Pick<PrunellaConfig, 'dependencies' | 'notify'> & { readonly chaos?: boolean } = {},
+  more: Pick<PrunellaConfig, 'dependencies' | 'gateway' | 'notify'> & { readonly chaos?: boolean } = {},
 ): Promise<BenchNode> {
   const folder = await mkdtemp(join(tmpdir(), 'prunella-bench-'))
   const config = resolveConfig(
     {
       ...{ pools, shutdown: '2s', http: { port: 0 } },
-      ...{ dependencies: more.dependencies ?? {}, notify: more.notify ?? [] },
+      ...{ dependencies: more.dependencies ?? {}, gateway: more.gateway ?? {}, notify: more.notify ?? [] },
     },
     { root: folder, stateFolder: join(folder, '.prunella'), env: {}, fileExists: () => true },
   )

@@ -83,7 +83,7 @@ export async function startNode(config: ResolvedConfig, options: NodeOptions): P
     store,
     host,
     saboteur: options.chaos === true ? host : null,
-    prober: createProber(redact),
+    prober: createProber(redact, host),
     notifiers: config.notify.map((spec) => createNotifier(spec, { log, redact })),
     redact,
     meter,

@@ -1,5 +1,7 @@
 import { request } from 'node:http'
-import type { Token } from '../src/http/index.ts'
+import { afterAll, beforeAll, beforeEach } from 'vitest'
+import { type HttpServer, startHttp, type Token } from '../src/http/index.ts'
+import { createClock } from '../src/io/clock.ts'
 import type { Injection } from '../src/model/chaos.ts'
 import type { Incident } from '../src/model/incident.ts'
 import type { HealthReport } from '../src/model/probe.ts'
@@ -288,4 +290,25 @@ export function raw(
     sent.on('error', reject)
     sent.end(body)
   })
+}
+
+export const silent = { info: () => undefined, warn: () => undefined, error: () => undefined }
+
+/** A server in front of a fake node for all tests of a file; before each of them the node forgets what it was asked. */
+export function serveFakeDoor(): { readonly door: FakeDoor; readonly server: () => HttpServer } {
+  const door = createFakeDoor()
+  let server: HttpServer | null = null
+  beforeAll(async () => {
+    const names = ['prunella.example']
+    server = await startHttp({ door, clock: createClock(), log: silent, host: '127.0.0.1', port: 0, names, tokens })
+  })
+  afterAll(() => server?.close())
+  beforeEach(() => door.reset())
+  return {
+    door,
+    server() {
+      if (server === null) throw new Error('the server starts before the first test, not before that')
+      return server
+    },
+  }
 }

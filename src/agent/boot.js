@@ -11,6 +11,9 @@ const { fileURLToPath, pathToFileURL } = process.getBuiltinModule('node:url')
 
 const agentFile = process.argv[2]
 const { PRUNELLA_STRIPPED: strippedFolder } = process.env
+// It was for this process; what the agent starts is no business of it.
+if (process.env.NODE_COMPILE_CACHE === fileURLToPath(new URL('compiled', import.meta.url)))
+  delete process.env.NODE_COMPILE_CACHE
 const ownFolder = new URL('../', import.meta.url).href
 const agentFolder = fileURLToPath(new URL('.', import.meta.url))
 /**

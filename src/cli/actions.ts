@@ -66,9 +66,12 @@ function addPools(add: Add, take: Take): void {
   withReason(add('hold', 'hand out no more tasks of a pool', ['hold support --reason "the provider changes its API"']))
     .argument('<pool>', 'its name', toName)
     .action((target: string, options: Reasoned) => take(operate('hold', target, options)))
-  withReason(add('resume', 'end the hold of a pool', ['resume support']))
+  withReason(add('resume', 'end the hold of a pool', ['resume support', 'resume support --force']))
     .argument('<pool>', 'its name', toName)
-    .action((target: string, options: Reasoned) => take(operate('resume', target, options)))
+    .option('--force', 'also when a dependency holds it: that is taken for mended, until calls fail again')
+    .action((target: string, options: Reasoned & { force?: true }) =>
+      take(operate('resume', target, options, options.force ? { force: true } : {})),
+    )
   withReason(add('scale', 'set how many replicas a pool has', ['scale support 5']))
     .argument('<pool>', 'its name', toName)
     .argument('<replicas>', 'between its min and max', (text: string) => toWhole(text, 0, 1_000))

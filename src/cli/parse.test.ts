@@ -63,6 +63,7 @@ test.each([
   { line: 'release a/0', command: { name: 'operate', verb: 'release', target: 'a/0', body: {} } },
   { line: 'hold a', command: { name: 'operate', verb: 'hold', target: 'a', body: {} } },
   { line: 'resume a', command: { name: 'operate', verb: 'resume', target: 'a', body: {} } },
+  { line: 'resume a --force', command: { name: 'operate', verb: 'resume', target: 'a', body: { force: true } } },
   { line: 'scale a 0', command: { name: 'operate', verb: 'scale', target: 'a', body: { replicas: 0 } } },
   { line: `cancel ${id}`, command: { name: 'operate', verb: 'cancel', target: id, body: {} } },
   { line: `retry ${id}`, command: { name: 'operate', verb: 'retry', target: id, body: {} } },

@@ -1,12 +1,12 @@
 import type { ResolvedConfig } from '../model/config.ts'
 import type { BackoffSpec, PoolSpec } from '../model/pool.ts'
-import type { ProbeSpec } from '../model/probe.ts'
+import type { DependencyCheck, ProbeSpec } from '../model/probe.ts'
 import { showDuration } from '../model/units.ts'
 import { countedLimits } from './budget.ts'
 import { checkKinds } from './dependency.ts'
 import { nearest, show, showPath } from './issue.ts'
 import { checkNotify } from './notify.ts'
-import type { RawConfig, RawPool } from './schema.ts'
+import type { RawConfig, RawDependency, RawPool } from './schema.ts'
 
 /** Fewer can be guessed. */
 const shortestToken = 16
@@ -24,7 +24,7 @@ export function checkConfig(
       token !== undefined && token.length < shortestToken,
       `PRUNELLA_TOKEN must be at least ${shortestToken} characters long, got ${token?.length}`,
     ),
-    ...checkDependencies(raw, config),
+    ...checkDependencies(raw, config, fileExists),
     ...checkNotify(raw.notify ?? []),
     ...config.pools.flatMap((pool) => {
       const path = showPath(['pools', pool.name])
@@ -40,7 +40,11 @@ export function checkConfig(
   ]
 }
 
-function checkDependencies(raw: RawConfig, config: ResolvedConfig): readonly string[] {
+function checkDependencies(
+  raw: RawConfig,
+  config: ResolvedConfig,
+  fileExists: (path: string) => boolean,
+): readonly string[] {
   const providers = raw.gateway?.providers ?? {}
   return Object.entries(raw.dependencies ?? {}).flatMap(([name, { check }]) => {
     const path = showPath(['dependencies', name])
@@ -63,6 +67,7 @@ function checkDependencies(raw: RawConfig, config: ResolvedConfig): readonly str
         check.tool !== undefined && check.mcp === undefined,
         `${path}.check.tool belongs to an mcp check, which is missing`,
       ),
+      ...(check.mcp === undefined ? [] : checkMcp(`${path}.check.mcp`, check.mcp, spec?.check, fileExists)),
       ...(spec === undefined ? [] : below(`${path}.timeout`, spec.probe.timeoutMs, 'its period', spec.probe.periodMs)),
     ]
   })
@@ -86,15 +91,43 @@ function checkAgent(
       ),
     ]
   }
-  return pool.agent.command.flatMap((part, index) => {
-    const written = raw.command?.[index] ?? ''
+  return checkCommand(`${path}.agent.command`, raw.command ?? [], pool.agent.command, fileExists)
+}
+
+function checkCommand(
+  path: string,
+  raw: readonly string[],
+  command: readonly string[],
+  fileExists: (path: string) => boolean,
+): readonly string[] {
+  return command.flatMap((part, index) => {
+    const written = raw[index] ?? ''
     // What was made absolute is a file of the project; anything else the system finds on its path, or does not.
     const missing = (part !== written || (index === 0 && part.startsWith('/'))) && !fileExists(part)
-    return when(
-      missing,
-      `${path}.agent.command[${index}] must be an existing file, got ${show(written)} (no file at ${part})`,
-    )
+    return when(missing, `${path}[${index}] must be an existing file, got ${show(written)} (no file at ${part})`)
   })
+}
+
+/** An address with what goes along with it, or a command with its own. */
+function checkMcp(
+  path: string,
+  raw: NonNullable<RawDependency['check']['mcp']>,
+  check: DependencyCheck | undefined,
+  fileExists: (path: string) => boolean,
+): readonly string[] {
+  const { url, headers, command, environment } = raw
+  return [
+    ...when(
+      (url === undefined) === (command === undefined),
+      `${path} must be an address or { command: [...] }, got ${show(raw)}`,
+    ),
+    ...when(headers !== undefined && url === undefined, `${path}.headers belongs to an address, which is missing`),
+    ...when(
+      environment !== undefined && command === undefined,
+      `${path}.environment belongs to a command, which is missing`,
+    ),
+    ...(check?.kind === 'mcp_command' ? checkCommand(`${path}.command`, command ?? [], check.command, fileExists) : []),
+  ]
 }
 
 function checkDependsOn(path: string, pool: PoolSpec, known: readonly string[]): readonly string[] {

@@ -30,6 +30,15 @@ export const defaultProbes: { readonly [kind in 'liveness' | 'readiness' | 'star
 /** A shared dependency: a model provider may take its 10 s, anything on our own network may not. */
 export const defaultDependencyProbe: ProbeSpec = { ...defaultProbes.readiness, timeoutMs: 5_000 }
 
+/** A server that is started for its check: a cold start of an interpreter and its packages on a busy machine, ms. */
+export const defaultCommandTimeoutMs = 10_000
+
+/**
+ * How often a dependency that is down and no model provider is asked: it is one's own, asking is free, and its pools
+ * are to be back within 5 s of its return.
+ */
+export const ownProbeMs = 2_000
+
 /** How an outage is told from a few failed calls, and how its end is met. */
 export const defaultBreaker: BreakerSpec = {
   /** With more than half of the calls failing: 30 % of 5xx keep working, and three in ten seconds are no accident. */

@@ -1,5 +1,13 @@
 import type { BreakerSpec, DependencyCheck, DependencySpec } from '../model/probe.ts'
-import { defaultBaseUrl, defaultBreaker, defaultDependencyProbe, defaultProbes } from './defaults.ts'
+import { absoluteCommand, type CommandContext } from './command.ts'
+import {
+  defaultBaseUrl,
+  defaultBreaker,
+  defaultCommandTimeoutMs,
+  defaultDependencyProbe,
+  defaultProbes,
+  ownProbeMs,
+} from './defaults.ts'
 import type { RawDependency, RawProvider } from './schema.ts'
 
 /** The keys of `check`, of which exactly one is given. */
@@ -24,9 +32,10 @@ function keyHeader(api: RawProvider['api'], apiKey: string): Readonly<Record<str
   return api === 'anthropic' ? { 'x-api-key': apiKey } : { authorization: `Bearer ${apiKey}` }
 }
 
-export function resolveDependency(name: string, raw: RawDependency): DependencySpec {
-  const { check, role } = resolveCheck(raw.check)
+export function resolveDependency(name: string, raw: RawDependency, context: CommandContext): DependencySpec {
+  const { check, role } = resolveCheck(raw.check, context)
   const periodMs = raw.period ?? defaultDependencyProbe.periodMs
+  const usualMs = check.kind === 'mcp_command' ? defaultCommandTimeoutMs : defaultDependencyProbe.timeoutMs
   return {
     name,
     role: raw.role ?? role,
@@ -35,16 +44,16 @@ export function resolveDependency(name: string, raw: RawDependency): DependencyS
     probe: {
       initialDelayMs: 0,
       periodMs,
-      timeoutMs: raw.timeout ?? Math.min(defaultDependencyProbe.timeoutMs, Math.ceil(periodMs / 2)),
+      timeoutMs: raw.timeout ?? Math.min(usualMs, Math.ceil(periodMs / 2)),
       failureThreshold: raw.failureThreshold ?? defaultDependencyProbe.failureThreshold,
       successThreshold: raw.successThreshold ?? defaultDependencyProbe.successThreshold,
     },
-    breaker: resolveBreaker(raw.breaker),
+    breaker: resolveBreaker(raw.breaker, raw.role ?? role),
   }
 }
 
-function resolveBreaker(raw: RawDependency['breaker']): BreakerSpec {
-  const probeMs = raw?.probe ?? defaultBreaker.probeMs
+function resolveBreaker(raw: RawDependency['breaker'], role: DependencySpec['role']): BreakerSpec {
+  const probeMs = raw?.probe ?? (role === 'model_provider' ? defaultBreaker.probeMs : ownProbeMs)
   return {
     failures: raw?.failures ?? defaultBreaker.failures,
     replicas: raw?.replicas ?? defaultBreaker.replicas,
@@ -57,12 +66,29 @@ function resolveBreaker(raw: RawDependency['breaker']): BreakerSpec {
   }
 }
 
-function resolveCheck(raw: RawDependency['check']): {
+function resolveMcp(
+  { url, headers, command, environment }: NonNullable<RawDependency['check']['mcp']>,
+  tool: string | null,
+  context: CommandContext,
+): DependencyCheck {
+  if (command === undefined) return { kind: 'mcp', url: url ?? '', headers: headers ?? {}, tool }
+  return {
+    kind: 'mcp_command',
+    command: absoluteCommand(command, context),
+    environment: { pass: environment?.pass ?? [], set: environment?.set ?? {} },
+    tool,
+  }
+}
+
+function resolveCheck(
+  raw: RawDependency['check'],
+  context: CommandContext,
+): {
   readonly check: DependencyCheck
   readonly role: 'database' | 'tool' | 'other'
 } {
   if (raw.postgres !== undefined) return { check: { kind: 'postgres', url: raw.postgres }, role: 'database' }
-  if (raw.mcp !== undefined) return { check: { kind: 'mcp', url: raw.mcp, tool: raw.tool ?? null }, role: 'tool' }
+  if (raw.mcp !== undefined) return { check: resolveMcp(raw.mcp, raw.tool ?? null, context), role: 'tool' }
   if (raw.tcp !== undefined) {
     const colon = raw.tcp.lastIndexOf(':')
     const host = raw.tcp.slice(0, colon).replace(/^\[(.*)\]$/, '$1')

@@ -1,10 +1,11 @@
-import { isAbsolute, resolve as resolvePath } from 'node:path'
+import { resolve as resolvePath } from 'node:path'
 import type { ResolvedConfig } from '../model/config.ts'
 import { ConfigError } from '../model/errors.ts'
 import type { AgentSpec, BackoffSpec, PoolSpec, PulseSpec, RecoverySpec } from '../model/pool.ts'
 import type { DependencySpec, ProbeSpec } from '../model/probe.ts'
 import { redact } from '../model/redact.ts'
 import { checkConfig } from './check.ts'
+import { absoluteCommand, type CommandContext } from './command.ts'
 import { defaultDeadlines, defaultProbes, defaultPulse, defaultRecovery, defaultRetry, defaults } from './defaults.ts'
 import { resolveDependency, resolveProvider } from './dependency.ts'
 import { resolveDetect } from './detect.ts'
@@ -13,14 +14,11 @@ import { describeIssues } from './issue.ts'
 import { resolveNotify } from './notify.ts'
 import { configSchema, type RawBackoff, type RawConfig, type RawPool, type RawProbe } from './schema.ts'
 
-export interface ResolveContext {
-  /** Folder of the configuration file: relative paths start here. Absolute. */
-  readonly root: string
+/** `root` is the folder of the configuration file: relative paths start there. */
+export interface ResolveContext extends CommandContext {
   /** Absolute. */
   readonly stateFolder: string
   readonly env: Environment
-  /** Whether a file is there; asked for agents only. */
-  readonly fileExists: (path: string) => boolean
 }
 
 /**
@@ -46,15 +44,16 @@ function complete(raw: RawConfig, fromEnvironment: readonly string[], context: R
   const providers = Object.entries(raw.gateway?.providers ?? {})
   const dependencies: DependencySpec[] = [
     ...providers.map(([name, provider]) => resolveProvider(name, provider)),
-    ...Object.entries(raw.dependencies ?? {}).map(([name, dependency]) => resolveDependency(name, dependency)),
+    ...Object.entries(raw.dependencies ?? {}).map(([name, dependency]) => resolveDependency(name, dependency, context)),
   ]
   const pools = Object.entries(raw.pools).map(([name, pool]) => resolvePool(name, pool, context))
   const inline = inlineSecrets(raw, fromEnvironment)
-  const passed = pools.flatMap(({ environment }) =>
+  const environments = [...pools, ...dependencies.flatMap(({ check }) => ('environment' in check ? [check] : []))]
+  const passed = environments.flatMap(({ environment }) =>
     secretsAmong(Object.fromEntries(environment.pass.map((name) => [name, context.env[name]])), 'passed'),
   )
   const token = context.env.PRUNELLA_TOKEN
-  const literal = pools.flatMap(({ environment }) => secretsAmong(environment.set, 'literal'))
+  const literal = environments.flatMap(({ environment }) => secretsAmong(environment.set, 'literal'))
   return {
     root: context.root,
     stateFolder: context.stateFolder,
@@ -103,9 +102,13 @@ function inlineSecrets(raw: RawConfig, fromEnvironment: readonly string[]) {
     const { postgres = '', http = '' } = check
     look(`dependencies.${name}.check.postgres`, postgres, passwordIn(postgres))
     look(`dependencies.${name}.check.http`, http, passwordIn(http))
-    for (const [header, value] of Object.entries(check.headers ?? {})) {
-      look(`dependencies.${name}.check.headers.${header}`, value, secretsAmong({ [header]: value }, 'literal'))
+    const { headers, environment } = check.mcp ?? {}
+    const texts = { headers: check.headers, 'mcp.headers': headers, 'mcp.environment.set': environment?.set }
+    for (const [place, named] of Object.entries(texts)) {
+      for (const [key, value] of Object.entries(named ?? {}))
+        look(`dependencies.${name}.check.${place}.${key}`, value, secretsAmong({ [key]: value }, 'literal'))
     }
+    look(`dependencies.${name}.check.mcp`, check.mcp?.url, passwordIn(check.mcp?.url ?? ''))
   }
   for (const [at, { secret, url = '' }] of (raw.notify ?? []).entries()) {
     look(`notify[${at}].secret`, secret, secret === undefined ? [] : [secret])
@@ -156,19 +159,9 @@ function resolvePool(name: string, raw: RawPool, context: ResolveContext): PoolS
   }
 }
 
-/**
- * A replica runs in a folder of its own, so what names a file of the project is
- * made absolute: the program when it has a slash, an argument when it starts with
- * a dot and slash or when such a file is there.
- */
-function resolveAgent(raw: RawPool['agent'], { root, fileExists }: ResolveContext): AgentSpec {
-  if (raw.module !== undefined) return { kind: 'module', path: resolvePath(root, raw.module) }
-  const command = (raw.command ?? []).map((part, index) => {
-    const path = resolvePath(root, part)
-    if (isAbsolute(part) || part.startsWith('-')) return part
-    if (/^\.\.?\//.test(part) || (index === 0 ? part.includes('/') : fileExists(path))) return path
-    return part
-  })
+function resolveAgent(raw: RawPool['agent'], context: ResolveContext): AgentSpec {
+  if (raw.module !== undefined) return { kind: 'module', path: resolvePath(context.root, raw.module) }
+  const command = absoluteCommand(raw.command ?? [], context)
   return { kind: 'command', command, protocol: raw.protocol ?? 'frames' }
 }
 

@@ -45,6 +45,11 @@ const url = z.string().refine((value) => /^https?:$/.test(URL.parse(value)?.prot
 const count = z.int().min(1)
 const seconds = z.number().min(0).max(86_400)
 
+const environment = object({
+  pass: z.array(environmentName).optional(),
+  set: z.record(environmentName, z.string()).optional(),
+})
+
 const probe = object({
   initialDelaySeconds: seconds.optional(),
   periodSeconds: seconds.positive().optional(),
@@ -129,12 +134,20 @@ const pool = object(
       repeat: z.enum(['safe_to_retry', 'ask_human']).optional(),
     }).optional(),
     lease: positiveDuration.optional(),
-    environment: object({
-      pass: z.array(environmentName).optional(),
-      set: z.record(environmentName, z.string()).optional(),
-    }).optional(),
+    environment: environment.optional(),
   },
   ['scaling', 'devices', 'kubernetes'],
+)
+
+/** By address, or started by command. An address alone may be written as it is. */
+const mcpServer = z.preprocess(
+  (value) => (typeof value === 'string' ? { url: value } : value),
+  object({
+    url: url.optional(),
+    headers: z.record(z.string(), z.string()).optional(),
+    command: z.array(text).min(1).optional(),
+    environment: environment.optional(),
+  }),
 )
 
 const dependency = object({
@@ -149,7 +162,7 @@ const dependency = object({
       .string()
       .regex(/^postgres(ql)?:\/\/\S+$/, { error: 'must be a postgres:// address' })
       .optional(),
-    mcp: url.optional(),
+    mcp: mcpServer.optional(),
     tool: text.optional(),
   }),
   role: z.enum(['database', 'tool', 'other']).optional(),

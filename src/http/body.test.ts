@@ -1,34 +1,15 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { call, createFakeDoor, type FakeDoor, raw, tokens } from '../../test/http.ts'
-import { createClock } from '../io/clock.ts'
+import { describe, expect, test } from 'vitest'
+import { call, raw, serveFakeDoor, tokens } from '../../test/http.ts'
 import { limits } from '../model/limits.ts'
-import { type HttpServer, startHttp } from './index.ts'
 
-const silent = { info: () => undefined, warn: () => undefined, error: () => undefined }
-let door: FakeDoor
-let server: HttpServer
-
-beforeAll(async () => {
-  door = createFakeDoor()
-  server = await startHttp({
-    door,
-    clock: createClock(),
-    log: silent,
-    host: '127.0.0.1',
-    port: 0,
-    names: ['prunella.example'],
-    tokens,
-  })
-})
-afterAll(() => server.close())
-beforeEach(() => door.reset())
+const { door, server } = serveFakeDoor()
 
 describe('bodies', () => {
   const path = '/api/v1/pools/support/tasks'
   const token = tokens[1]?.value
   const deep = (levels: number) => '['.repeat(levels) + ']'.repeat(levels)
   const send = (text: string | Buffer) =>
-    raw(server.url, 'POST', path, { authorization: `Bearer ${token}`, 'content-type': 'application/json' }, text)
+    raw(server().url, 'POST', path, { authorization: `Bearer ${token}`, 'content-type': 'application/json' }, text)
 
   test.each([
     { name: 'not JSON', body: '{', status: 400 },
@@ -80,7 +61,7 @@ describe('bodies', () => {
   })
 
   test('one, many, the same again, and a full queue', async () => {
-    const submit = (body: unknown) => call(server.url, 'POST', path, { token, body })
+    const submit = (body: unknown) => call(server().url, 'POST', path, { token, body })
     const first = await submit({ input: 1, idempotencyKey: 'k' })
     expect(first).toMatchObject({ status: 201, body: { id: expect.any(String), status: 'queued' } })
     expect(await submit({ input: 1, idempotencyKey: 'k' })).toMatchObject({
@@ -92,13 +73,13 @@ describe('bodies', () => {
       body: [{ status: 'queued' }, { status: 'queued' }],
     })
     door.full = true
-    const full = await call(server.url, 'POST', path, { token, body: { input: 1 } })
+    const full = await call(server().url, 'POST', path, { token, body: { input: 1 } })
     expect(full).toMatchObject({ status: 429, body: { code: 'PRUNELLA_QUEUE_FULL' } })
     expect(full.headers.get('retry-after')).toBe('1')
   })
 
   test('times are understood', async () => {
-    await call(server.url, 'POST', path, {
+    await call(server().url, 'POST', path, {
       token,
       body: { input: 1, delay: '2s', deadline: '2030-01-01T00:00:00Z', priority: 5, needs: ['db'] },
     })

@@ -1,26 +1,9 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { call, createFakeDoor, type FakeDoor, raw, tokens } from '../../test/http.ts'
+import { describe, expect, test } from 'vitest'
+import { call, raw, serveFakeDoor, silent, tokens } from '../../test/http.ts'
 import { createClock } from '../io/clock.ts'
-import { type HttpServer, startHttp } from './index.ts'
+import { startHttp } from './index.ts'
 
-const silent = { info: () => undefined, warn: () => undefined, error: () => undefined }
-let door: FakeDoor
-let server: HttpServer
-
-beforeAll(async () => {
-  door = createFakeDoor()
-  server = await startHttp({
-    door,
-    clock: createClock(),
-    log: silent,
-    host: '127.0.0.1',
-    port: 0,
-    names: ['prunella.example'],
-    tokens,
-  })
-})
-afterAll(() => server.close())
-beforeEach(() => door.reset())
+const { door, server } = serveFakeDoor()
 
 describe('health', () => {
   test.each([
@@ -29,14 +12,16 @@ describe('health', () => {
     { status: 'unhealthy', code: 503 },
   ] as const)('$status answers $code', async ({ status, code }) => {
     door.report = { status, latencyMs: 0, checks: { llm: 'ok', database: 'failed: connect ECONNREFUSED db:5432' } }
-    const without = await call(server.url, 'GET', '/health/readiness?pool=support')
+    const without = await call(server().url, 'GET', '/health/readiness?pool=support')
     expect(without).toMatchObject({
       status: code,
       body: { status, latencyMs: expect.any(Number), checks: { llm: 'ok', database: 'failed' } },
     })
-    const withToken = await call(server.url, 'GET', '/health/readiness?replica=support/0', { token: tokens[0]?.value })
+    const withToken = await call(server().url, 'GET', '/health/readiness?replica=support/0', {
+      token: tokens[0]?.value,
+    })
     expect(withToken.body).toMatchObject({ checks: { database: 'failed: connect ECONNREFUSED db:5432' } })
-    const wrong = await call(server.url, 'GET', '/health/startup', { token: 'wrong-token-wrong-token' })
+    const wrong = await call(server().url, 'GET', '/health/startup', { token: 'wrong-token-wrong-token' })
     expect(wrong.body).toMatchObject({ checks: { database: 'failed' } })
     expect(door.calls).toEqual([
       ['health', 'readiness', { pool: 'support' }],
@@ -48,20 +33,20 @@ describe('health', () => {
   test.each(['/health/x', '/health/', '/health/liveness?pool=gone', '/health/liveness?replica=__proto__'])(
     '%s is not there',
     async (path) => {
-      expect((await call(server.url, 'GET', path)).status).toBe(404)
+      expect((await call(server().url, 'GET', path)).status).toBe(404)
     },
   )
 
   test('probes answer HEAD and refuse to be posted to', async () => {
     door.report = { status: 'healthy', latencyMs: 0, checks: {} }
-    expect(await raw(server.url, 'HEAD', '/health/liveness', {})).toMatchObject({ status: 200, text: '' })
-    expect((await raw(server.url, 'POST', '/health/liveness', {})).status).toBe(405)
+    expect(await raw(server().url, 'HEAD', '/health/liveness', {})).toMatchObject({ status: 200, text: '' })
+    expect((await raw(server().url, 'POST', '/health/liveness', {})).status).toBe(405)
   })
 })
 
 describe('start', () => {
   test('a taken port is named', async () => {
-    const port = Number(new URL(server.url).port)
+    const port = Number(new URL(server().url).port)
     await expect(
       startHttp({ door, clock: createClock(), log: silent, host: '127.0.0.1', port, names: [], tokens }),
     ).rejects.toMatchObject({

@@ -1,28 +1,9 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { call, createFakeDoor, type FakeDoor, raw, tokens } from '../../test/http.ts'
-import { createClock } from '../io/clock.ts'
-import { type HttpServer, startHttp } from './index.ts'
+import { describe, expect, test } from 'vitest'
+import { call, raw, serveFakeDoor, tokens } from '../../test/http.ts'
 import { createRoutes } from './routes/index.ts'
 
 const ranks = ['read', 'submit', 'operate', 'admin'] as const
-const silent = { info: () => undefined, warn: () => undefined, error: () => undefined }
-let door: FakeDoor
-let server: HttpServer
-
-beforeAll(async () => {
-  door = createFakeDoor()
-  server = await startHttp({
-    door,
-    clock: createClock(),
-    log: silent,
-    host: '127.0.0.1',
-    port: 0,
-    names: ['prunella.example'],
-    tokens,
-  })
-})
-afterAll(() => server.close())
-beforeEach(() => door.reset())
+const { door, server } = serveFakeDoor()
 
 /** A path that exists, for the parameters of a route. */
 function fill(path: string): string {
@@ -45,7 +26,7 @@ describe('every route × method × role', () => {
         : role === 'wrong'
           ? 'wrong-token-wrong-token'
           : tokens.find((one) => one.role === role)?.value
-    const { status } = await call(server.url, method, fill(path), { token, body: method === 'POST' ? {} : undefined })
+    const { status } = await call(server().url, method, fill(path), { token, body: method === 'POST' ? {} : undefined })
     const rank = (ranks as readonly (string | null)[]).indexOf(role)
     if (rank === -1) expect([401, 429]).toContain(status)
     else if (rank < ranks.indexOf(needs)) expect(status).toBe(403)
@@ -69,8 +50,8 @@ describe('every route × method × role', () => {
         .map(({ method }) => method),
     )
     for (const method of ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'].filter((one) => !own.has(one))) {
-      const without = await call(server.url, method, fill(path))
-      const withAdmin = await call(server.url, method, fill(path), { token: tokens[3]?.value })
+      const without = await call(server().url, method, fill(path))
+      const withAdmin = await call(server().url, method, fill(path), { token: tokens[3]?.value })
       expect([without.status, withAdmin.status], method).toEqual([401, 404])
     }
     expect(door.calls).toEqual([])
@@ -97,7 +78,7 @@ describe('browsers', () => {
       ['GET', '/health/liveness'],
       ['GET', '/'],
     ] as const) {
-      const answer = await raw(server.url, method, path, { ...headers, authorization: `Bearer ${admin}` })
+      const answer = await raw(server().url, method, path, { ...headers, authorization: `Bearer ${admin}` })
       expect(answer.status, `${method} ${path}`).toBe(403)
       expect(answer.headers['access-control-allow-origin']).toBeUndefined()
     }
@@ -107,7 +88,7 @@ describe('browsers', () => {
   test.each(['localhost', '127.0.0.1', '[::1]:80', '10.1.2.3:8080', 'prunella.example', 'LOCALHOST:1'])(
     '%s is served',
     async (host) => {
-      const answer = await raw(server.url, 'GET', '/api/v1/pools', {
+      const answer = await raw(server().url, 'GET', '/api/v1/pools', {
         host,
         origin: `http://${host}`,
         authorization: `Bearer ${admin}`,
@@ -123,7 +104,7 @@ describe('browsers', () => {
     { type: 'application/jsonp', body: '{}' },
   ])('a form ($type) changes nothing', async ({ type, body }) => {
     const answer = await raw(
-      server.url,
+      server().url,
       'POST',
       '/api/v1/pools/support/hold',
       { authorization: `Bearer ${admin}`, 'content-type': type },
@@ -134,14 +115,14 @@ describe('browsers', () => {
   })
 
   test('the page runs no inline script, loads nothing foreign and may not be framed', async () => {
-    const answer = await raw(server.url, 'GET', '/', {})
+    const answer = await raw(server().url, 'GET', '/', {})
     expect(answer.status).toBe(200)
     expect(answer.headers['content-security-policy']).toMatch(
       /default-src 'none'.*script-src 'self'.*frame-ancestors 'none'/,
     )
     expect(answer.text).not.toMatch(/<script(?![^>]*src=)|style=|https?:\/\//)
     for (const path of ['/page.js', '/page.css']) {
-      const file = await raw(server.url, 'GET', path, {})
+      const file = await raw(server().url, 'GET', path, {})
       expect(file.status).toBe(200)
       expect(file.text).not.toMatch(/innerHTML|outerHTML|insertAdjacent|document\.write|https?:\/\//)
     }
@@ -150,7 +131,7 @@ describe('browsers', () => {
 
 describe('answers', () => {
   const token = tokens[2]?.value
-  const get = (path: string) => call(server.url, 'GET', path, { token })
+  const get = (path: string) => call(server().url, 'GET', path, { token })
 
   test('a task, with ISO times', async () => {
     expect((await get('/api/v1/tasks/t1')).body).toMatchObject({
@@ -235,10 +216,15 @@ describe('answers', () => {
     { path: 'replicas/support/0/absolve', command: { kind: 'absolve', replica: 'support/0' } },
     { path: 'pools/support/hold', body: {}, command: { kind: 'hold', pool: 'support' } },
     { path: 'pools/support/resume', body: {}, command: { kind: 'resume', pool: 'support' } },
+    {
+      path: 'pools/support/resume',
+      body: { force: true },
+      command: { kind: 'resume', pool: 'support', force: true },
+    },
     { path: 'pools/support/scale', body: { replicas: 3 }, command: { kind: 'scale', pool: 'support', replicas: 3 } },
     { path: 'tasks/t1/cancel', body: {}, command: { kind: 'cancel', taskId: 't1' } },
   ])('$path is an operator command', async ({ path, body, command }) => {
-    const answer = await call(server.url, 'POST', `/api/v1/${path}`, {
+    const answer = await call(server().url, 'POST', `/api/v1/${path}`, {
       token,
       body,
       headers: { 'x-prunella-actor': 'Ada\u009b31m' },
@@ -254,7 +240,7 @@ describe('answers', () => {
       asked: { fault: 'freeze', replica: 'support/0', dependency: 'db', reason: 'drill', forMs: 10_000 },
     },
   ])('chaos: $body.fault is asked for and answered', async ({ body, asked }) => {
-    const answer = await call(server.url, 'POST', '/api/v1/chaos', { token, body })
+    const answer = await call(server().url, 'POST', '/api/v1/chaos', { token, body })
     const strike = { at: '1970-01-01T00:00:02.000Z', replica: 'support/0', incarnation: 2, task: null }
     expect(answer).toMatchObject({ status: 201, body: { id: 'x1', at: '1970-01-01T00:00:01.000Z', strikes: [strike] } })
     expect(door.calls).toEqual([['inject', asked, 'token operator']])
@@ -266,14 +252,14 @@ describe('answers', () => {
     { body: { fault: 'crash', replica: 'support' }, names: 'body.replica' },
     { body: { fault: 'crash', pool: 'support', for: '11m' }, names: 'body.for' },
   ])('chaos refuses $body', async ({ body, names }) => {
-    const answer = await call(server.url, 'POST', '/api/v1/chaos', { token, body })
+    const answer = await call(server().url, 'POST', '/api/v1/chaos', { token, body })
     expect(answer).toMatchObject({ status: 400, body: { detail: expect.stringContaining(names) } })
     expect(door.calls).toEqual([])
   })
 
   test('what the supervisor refuses is a conflict', async () => {
     door.conflict = true
-    const answer = await call(server.url, 'POST', '/api/v1/pools/support/resume', { token })
+    const answer = await call(server().url, 'POST', '/api/v1/pools/support/resume', { token })
     expect(answer).toMatchObject({ status: 409, body: { code: 'PRUNELLA_CONFLICT', detail: 'not held' } })
   })
 
@@ -282,7 +268,7 @@ describe('answers', () => {
     { answer: { kind: 'result', result: null }, passed: { kind: 'result', result: null } },
     { answer: { kind: 'fail', reason: 'no' }, passed: { kind: 'fail', reason: 'no' } },
   ])('resolve with $answer.kind', async ({ answer, passed }) => {
-    expect((await call(server.url, 'POST', '/api/v1/tasks/t1/resolve', { token, body: answer })).status).toBe(200)
+    expect((await call(server().url, 'POST', '/api/v1/tasks/t1/resolve', { token, body: answer })).status).toBe(200)
     expect(door.calls[0]?.slice(0, 3)).toEqual(['resolve', 't1', passed])
   })
 
@@ -304,7 +290,7 @@ describe('answers', () => {
   })
 
   test('metrics are text', async () => {
-    const answer = await raw(server.url, 'GET', '/metrics', { authorization: `Bearer ${token}` })
+    const answer = await raw(server().url, 'GET', '/metrics', { authorization: `Bearer ${token}` })
     expect(answer).toMatchObject({
       status: 200,
       text: 'up 1\n',

@@ -19,6 +19,8 @@ export const limits = {
   halfFrameSeconds: 10,
   /** Bytes queued towards one agent that does not read; more and the channel is declared stuck. */
   channelBacklogBytes: 8 * 1024 * 1024,
+  /** Processes and threads of a command that a check starts: a launcher, a shell and the server itself have some dozens. */
+  launchedProcesses: 512,
   /** Observations waiting for the tick; beyond it the host stops reading channels. */
   inboxLength: 50_000,
   /** Observations folded in one tick, so that a flood cannot starve decisions. */

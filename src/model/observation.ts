@@ -167,7 +167,8 @@ export type OperatorCommand =
   /** What it was charged with was not its own doing: a fault that somebody injected, say. */
   | { readonly kind: 'absolve'; readonly replica: ReplicaName }
   | { readonly kind: 'hold'; readonly pool: PoolName }
-  | { readonly kind: 'resume'; readonly pool: PoolName }
+  /** `force`: a dependency that holds the pool as well is taken for mended. */
+  | { readonly kind: 'resume'; readonly pool: PoolName; readonly force?: boolean }
   | { readonly kind: 'scale'; readonly pool: PoolName; readonly replicas: number }
   | { readonly kind: 'cancel'; readonly taskId: TaskId }
 

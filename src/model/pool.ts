@@ -1,4 +1,5 @@
 import type { DetectSpec } from './detect.ts'
+import type { ChildEnvironment } from './environment.ts'
 import type { PoolName } from './ids.ts'
 import type { ProbeSpec } from './probe.ts'
 import type { RepeatWord } from './task.ts'
@@ -91,6 +92,5 @@ export interface PoolSpec {
   readonly memoryBytes: number | null
   /** Processes and threads a replica may have at a time, with all it started. */
   readonly processLimit: number
-  /** Names passed on from the supervisor's environment, and values set outright. */
-  readonly environment: { readonly pass: readonly string[]; readonly set: Readonly<Record<string, string>> }
+  readonly environment: ChildEnvironment
 }

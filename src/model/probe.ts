@@ -1,3 +1,5 @@
+import type { ChildEnvironment } from './environment.ts'
+
 /** Kubernetes' own fields, in milliseconds. */
 export interface ProbeSpec {
   readonly initialDelayMs: number
@@ -26,7 +28,19 @@ export type DependencyCheck =
   | { readonly kind: 'http'; readonly url: string; readonly headers: Readonly<Record<string, string>> }
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
   | { readonly kind: 'postgres'; readonly url: string }
-  | { readonly kind: 'mcp'; readonly url: string; readonly tool: string | null }
+  | {
+      readonly kind: 'mcp'
+      readonly url: string
+      readonly headers: Readonly<Record<string, string>>
+      readonly tool: string | null
+    }
+  /** Started anew for each check, spoken to over its standard input and output, and ended. */
+  | {
+      readonly kind: 'mcp_command'
+      readonly command: readonly string[]
+      readonly environment: ChildEnvironment
+      readonly tool: string | null
+    }
 
 /** What replicas share. A model provider that fails makes its pools unhealthy, any other degrades them unless critical. */
 export interface DependencySpec {

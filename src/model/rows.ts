@@ -170,7 +170,7 @@ export interface FailureMark {
 
 /**
  * Guards one dependency for everybody who shares it. `half_open`: a check
- * succeeded, and more must before anybody is let in. A closed one that was open
+ * succeeded, and more must before everybody is let in. A closed one that was open
  * lets its pools back in from `thawedMs` on, a few at first.
  */
 export type Breaker =
@@ -180,7 +180,12 @@ export type Breaker =
       readonly sinceMs: number
       readonly firstSignMs: number
       readonly reason: string
+      /** In a row: of its check, or of tasks that try it where its check is no witness. */
       readonly successes: number
+      /** Its check has failed as well: then the check says when it is over, else a task that gets through does. */
+      readonly isSeen: boolean
+      /** Since when its check passes with no task that has failed in a trial; null: it does not. */
+      readonly passesSinceMs: number | null
     }
 
 /** What one replica saw of a dependency: the column of the cross table. */
@@ -232,8 +237,12 @@ export interface PoolRow {
   readonly failedStarts: number
   /** Smoothed running time of one attempt, ms: how much prefetching pays. */
   readonly taskMs: number
+  /** In the name of the incident of its last hold: another one of the same millisecond is named for the next. */
+  readonly heldMs: number
   /** Why it is not ready (a dependency that is down), or null. Gates dispatch. */
   readonly notReady: string | null
+  /** While it is held: the one task that may try whether its dependency answers, and the replica that was last given one. */
+  readonly trial: { readonly atMs: number; readonly isOpen: boolean; readonly replica: ReplicaName | null } | null
   /** Since when it is let back in after a hold, a few tasks at first; null when it is at full strength. */
   readonly thaw: { readonly sinceMs: number; readonly rampMs: number } | null
   /** Soft restarts inside the last hour, newest last; and when people were last told that there are too many (R10). */

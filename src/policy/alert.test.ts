@@ -199,6 +199,8 @@ describe('about the node', () => {
 
   test('two texts that differ in figures are one alert; two alerts have two ids', () => {
     expect(nodeAlertKey('paused for 3.2 s')).toBe(nodeAlertKey('paused for 14 s'))
+    expect(nodeAlertKey('pool p1: 20 soft')).not.toBe(nodeAlertKey('pool p2: 20 soft'))
+    expect(nodeAlertKey('pool eu-1: 20 soft')).not.toBe(nodeAlertKey('pool eu-2: 20 soft'))
     const ids = ['a', 'b'].map(
       (text) => tellNode(null, news('critical', text), audiences, letterhead)?.deliveries[0]?.notification.id,
     )

@@ -162,9 +162,9 @@ export interface NodeTold {
   readonly heldBack: number
 }
 
-/** Two alerts about the node that differ in figures only are one. */
+/** Two alerts about the node that differ in figures only are one. A figure in a name is none: pool1 is not pool2. */
 export function nodeAlertKey(text: string): string {
-  return text.replace(/\d+(\.\d+)?/g, '#')
+  return text.replace(/(?<![\w.-])\d+(\.\d+)?/g, '#')
 }
 
 /** A critical word about the node itself is told to everybody: there is no incident to follow. */

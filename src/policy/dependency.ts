@@ -7,20 +7,26 @@ import type { Notice } from '../model/event.ts'
 import type { FaultKind } from '../model/fault.ts'
 import type { IncidentId } from '../model/ids.ts'
 import type { Incident } from '../model/incident.ts'
+import type { OperatorRequest } from '../model/observation.ts'
 import type { CheckResult } from '../model/probe.ts'
 import type { AttemptRow, DependencyRow } from '../model/rows.ts'
 import {
   answeredWhileOpen,
   askSoon,
+  closed,
   firstSignMs,
   isDown,
   isFlapping,
+  isTried,
   judgeDependency,
   opened,
+  overdueAtMs,
+  overdueReason,
   reasonOf,
   type Sighting,
   saw,
   tableOf,
+  triedWhileOpen,
 } from './breaker.ts'
 import { answered, ask, probeWakeMs, timedOut } from './health/probe.ts'
 import { isGating } from './hold.ts'
@@ -47,24 +53,37 @@ export interface DependencyView {
   readonly poolNames: readonly string[]
 }
 
-export type Turn = 'opened' | 'closed' | null
+export type Turn = 'opened' | 'closed' | 'trial' | null
 
 export interface DependencyOutcome {
   readonly outcome: Outcome
-  /** Whether its pools must now be held, or let back in. */
+  /** Whether its pools must now be held, let back in, or one of them may try it with a task. */
   readonly turn: Turn
 }
 
 /** One call of an agent that used it. */
 export function onSighting(view: DependencyView, sighting: Sighting): DependencyOutcome {
   const row = saw(view.row, sighting)
-  // What still fails while it is down was said already, and what succeeds there may be a cache: its check decides.
-  if (isDown(row) || (sighting.ok && row.last?.result.ok !== false)) return kept(row)
+  if (isDown(row)) {
+    const after = triedWhileOpen(row, sighting)
+    return isDown(after) ? kept(after) : closeBreaker(view, after)
+  }
+  // What succeeds while its check fails may be a cache.
+  if (sighting.ok && row.last?.result.ok !== false) return kept(row)
   return judge(view, row)
 }
 
-/** The node's own check has answered. */
-export function onChecked(view: DependencyView, result: CheckResult, latencyMs: number): DependencyOutcome {
+/**
+ * The node's own check has answered.
+ *
+ * @param canTry  A pool that it holds has a task for a trial.
+ */
+export function onChecked(
+  view: DependencyView,
+  result: CheckResult,
+  latencyMs: number,
+  canTry = false,
+): DependencyOutcome {
   const { nowMs } = view
   const before = view.row
   const last = { result, latencyMs, atMs: nowMs }
@@ -73,8 +92,9 @@ export function onChecked(view: DependencyView, result: CheckResult, latencyMs: 
     const judged = judge(view, row)
     return judged.turn === null && row.check.verdict !== before.check.verdict ? told(judged, view, row, result) : judged
   }
-  const after = answeredWhileOpen(row, result.ok, nowMs)
-  return isDown(after) ? kept(after) : closeBreaker(view, after)
+  const after = answeredWhileOpen(row, result.ok, nowMs, canTry)
+  if (!isDown(after)) return closeBreaker(view, after)
+  return isTried(after) ? { ...kept(after), turn: 'trial' } : kept(after)
 }
 
 /** A failure that names nothing, in a pool that depends on it: its check is asked soon. */
@@ -93,6 +113,9 @@ export function decideDependency(
     const reason = `no answer within ${row.spec.probe.timeoutMs / 1000} s`
     return { ...onChecked(view, { ok: false, reason }, row.spec.probe.timeoutMs), wakeAtMs: nowMs }
   }
+  // Here and not at each failure: by now everything that has come was read, the check's answer included.
+  const overdueMs = overdueAtMs(row, nowMs) + lagMs
+  if (nowMs >= overdueMs) return { ...openBreaker(view, row, overdueReason(row, nowMs), 0.8), wakeAtMs: nowMs }
   const asked = ask(row.check, row.spec.probe, nowMs)
   if (asked !== null) {
     const draft = new Draft()
@@ -100,7 +123,7 @@ export function decideDependency(
     draft.effect({ kind: 'probe', dependency: row.spec.name })
     return { outcome: draft.finish(), turn: null, wakeAtMs: nowMs }
   }
-  const wakeAtMs = Math.min(probeWakeMs(row.check, lagMs), row.stableMs ?? Number.POSITIVE_INFINITY)
+  const wakeAtMs = Math.min(probeWakeMs(row.check, lagMs), row.stableMs ?? Number.POSITIVE_INFINITY, overdueMs)
   return { outcome: null, wakeAtMs }
 }
 
@@ -188,15 +211,23 @@ function openBreaker(
   return { outcome: draft.finish(), turn: 'opened' }
 }
 
-function closeBreaker(view: DependencyView, row: DependencyRow): DependencyOutcome {
+/** A person takes it for mended: written with who and why (R9). If it is not so, its failures open it again. */
+export function onForced(view: DependencyView, request: OperatorRequest): DependencyOutcome {
+  return closeBreaker(view, closed(view.row, view.nowMs), request)
+}
+
+function closeBreaker(view: DependencyView, row: DependencyRow, by: OperatorRequest | null = null): DependencyOutcome {
   const { nowMs, incidents } = view
   const { name } = row.spec
   const draft = new Draft()
   const incident = row.incidentId === null ? undefined : incidents.get(row.incidentId)
   const down = view.row.breaker.kind === 'closed' ? 0 : nowMs - view.row.breaker.sinceMs
-  const text = `${name} answers again after ${(down / 1000).toFixed(1)} s; its pools are let back in over ${row.spec.breaker.rampMs / 1000} s`
+  const how = by === null ? 'answers again' : `is taken for mended by ${by.who} (${by.reason})`
+  const text = `${name} ${how} after ${(down / 1000).toFixed(1)} s; its pools are let back in over ${row.spec.breaker.rampMs / 1000} s`
   const recovered = incident === undefined ? null : recover(incident, nowMs, text)
   write(draft, row, recovered)
+  if (by !== null)
+    draft.change({ kind: 'audit', atMs: nowMs, who: by.who, what: 'close_breaker', target: name, reason: by.reason })
   draft.notice({ kind: 'dependency', dependency: name, result: { ok: true }, atMs: nowMs })
   if (recovered !== null) {
     draft.notice(

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { poolRow, poolSpec, readyReplica, runningAttempt } from '../../test/fixtures/specs.ts'
+import type { ReplicaName } from '../model/ids.ts'
 import type { AttemptRow, PoolRow, ReplicaRow } from '../model/rows.ts'
 import { planClaims } from './dispatch.ts'
 import { heard } from './rows.ts'
@@ -11,7 +12,14 @@ const busy = (count: number, replica: `${string}/${number}`): readonly AttemptRo
 function plan(
   queued: number,
   hands: readonly number[],
-  more: { pool?: Partial<PoolRow>; rows?: Partial<ReplicaRow>; concurrency?: number; suspects?: number } = {},
+  more: {
+    pool?: Partial<PoolRow>
+    rows?: Partial<ReplicaRow>
+    concurrency?: number
+    suspects?: number
+    doubtful?: readonly ReplicaRow['name'][]
+    tried?: string
+  } = {},
 ) {
   const replicas = hands.map((_, index) => readyReplica(index, more.rows))
   const candidates = replicas.map((row, at) => ({ row, attempts: busy(hands[at] ?? 0, row.name) }))
@@ -25,8 +33,15 @@ function plan(
     lagMs: 0,
     replicas,
     blocked: [],
+    doubtful: new Set(more.doubtful ?? []),
+    tried: more.tried ?? null,
   })
   return Object.fromEntries(claims.map((claim) => [claim.replica, claim.count]))
+}
+
+/** Held for a dependency that one task may try. */
+function trial(replica: ReplicaName | null = null, isOpen = true) {
+  return { pool: { notReady: 'model provider', trial: { atMs: 0, isOpen, replica } }, tried: 'llm' }
 }
 
 describe('who asks for work', () => {
@@ -49,7 +64,18 @@ describe('who asks for work', () => {
       is: { 'p/0': 5, 'p/1': 5 },
     },
     { name: 'the prefetch has a limit', claims: plan(1_000, [0], { pool: { taskMs: 0.001 } }), is: { 'p/0': 129 } },
+    { name: 'in doubt: the others ask', claims: plan(9, [0, 0, 0], { doubtful: ['p/1'] }), is: { 'p/0': 1, 'p/2': 1 } },
     { name: 'not ready: nobody asks', claims: plan(9, [0, 0], { pool: { notReady: 'model provider' } }), is: {} },
+    { name: 'to be tried: one asks for one task', claims: plan(9, [0, 0, 0], trial()), is: { 'p/0': 1 } },
+    { name: 'after the replica that was last', claims: plan(9, [0, 0, 0], trial('p/1')), is: { 'p/2': 1 } },
+    { name: 'after the last of them the first again', claims: plan(9, [0, 0, 0], trial('p/2')), is: { 'p/0': 1 } },
+    { name: 'one that has its hands full is passed over', claims: plan(9, [1, 0], trial()), is: { 'p/1': 1 } },
+    { name: 'the trial is under way', claims: plan(9, [0, 0], trial(null, false)), is: {} },
+    {
+      name: 'it was granted, but the dependency is not to be tried any more',
+      claims: plan(9, [0, 0], { pool: trial().pool }),
+      is: {},
+    },
     {
       name: 'held by an operator: nobody asks',
       claims: plan(9, [0, 0], { pool: { hold: { cause: 'operator', sinceMs: 0, reason: '', incidentId: null } } }),

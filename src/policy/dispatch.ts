@@ -1,5 +1,6 @@
 import type { Claim } from '../model/change.ts'
 import type { Effect } from '../model/effect.ts'
+import type { ReplicaName } from '../model/ids.ts'
 import { limits } from '../model/limits.ts'
 import type { PoolSpec } from '../model/pool.ts'
 import type { AttemptRow, PoolRow, ReplicaRow } from '../model/rows.ts'
@@ -43,20 +44,28 @@ export function planClaims(
     readonly replicas: readonly ReplicaRow[]
     /** Dependencies that are down: tasks that need one are not asked for. */
     readonly blocked: readonly string[]
+    /** Replicas that get nothing for now: they fail on what the pool depends on. */
+    readonly doubtful: ReadonlySet<ReplicaName>
+    /** The one that holds the pool and may be tried, or null. */
+    readonly tried?: string | null
   },
 ): readonly Claim[] {
-  const { nowMs, lagMs } = view
-  if (pool.depth.queued === 0 || pool.notReady !== null || isClosed(pool)) return []
+  const { nowMs, lagMs, tried = null } = view
+  const isTrial = tried !== null && pool.trial?.isOpen === true
+  if (pool.depth.queued === 0 || (pool.notReady !== null && !isTrial) || isClosed(pool)) return []
   const usable = candidates.filter(
     ({ row, attempts }) =>
-      isDispatchable(row, spec, nowMs, lagMs) && !attempts.some((attempt) => attempt.lostReplicas.length > 0),
+      isDispatchable(row, spec, nowMs, lagMs) &&
+      !view.doubtful.has(row.name) &&
+      !attempts.some((attempt) => attempt.lostReplicas.length > 0),
   )
   const canaryOnly = pool.hold !== null
   const allowed = canaryOnly ? usable.filter(({ row }) => canary(row, view.replicas)).slice(0, 1) : usable
-  const ordered = allowed.toSorted((a, b) => a.attempts.length - b.attempts.length)
+  const ordered = isTrial ? inTurn(allowed, pool) : allowed.toSorted((a, b) => a.attempts.length - b.attempts.length)
   const alone = canaryOnly ? 1 : emptied(pool)
   const hasSibling = usable.length > 1
-  const room = roomLeft(pool, spec, candidates, nowMs)
+  const room = isTrial ? 1 : roomLeft(pool, spec, candidates, nowMs)
+  const blocked = isTrial ? view.blocked.filter((name) => name !== tried) : view.blocked
   const ahead = Number.isFinite(room) ? 0 : prefetch(pool)
   const wants = ordered.map(({ attempts }, at) => {
     if (at < alone) return attempts.length === 0 ? 1 : 0
@@ -77,7 +86,7 @@ export function planClaims(
       count,
       idle: attempts.length === 0,
       hasSibling,
-      blocked: view.blocked,
+      blocked,
       leaseUntilMs: nowMs + spec.leaseMs,
     })
   })
@@ -91,6 +100,13 @@ function isClosed({ hold }: PoolRow): boolean {
 
 function canary(row: ReplicaRow, replicas: readonly ReplicaRow[]): boolean {
   return isCanary({ replica: row, siblings: replicas.filter((other) => other.name !== row.name) })
+}
+
+/** After the replica that had the last trial: one that cannot reach what is tried must not have them all. */
+function inTurn(candidates: readonly Candidate[], { trial }: PoolRow): readonly Candidate[] {
+  const rank = (name: string): number => candidates.findIndex(({ row }) => row.name === name)
+  const first = rank(trial?.replica ?? '') + 1
+  return [...candidates.slice(first), ...candidates.slice(0, first)]
 }
 
 /** How many more attempts the pool may begin while it is let back in after a hold; Infinity otherwise. */

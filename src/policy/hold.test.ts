@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { dependencySpec, openCall, poolRow, poolSpec, runningAttempt } from '../../test/fixtures/specs.ts'
-import { newDependency, opened } from './breaker.ts'
-import { holdingDependency, thawLimit, waitsFor } from './hold.ts'
+import { answeredWhileOpen, newDependency, opened } from './breaker.ts'
+import { canTake, holdingDependency, thawLimit, triedDependency, waitsFor } from './hold.ts'
 
 const up = newDependency(dependencySpec({ name: 'up' }), 0)
 const down = opened(newDependency(dependencySpec({ name: 'down', critical: true }), 0), 'refused', 0)
@@ -21,6 +21,34 @@ test.each([
   { name: 'an unknown name holds nobody', dependsOn: ['nobody'], holds: null },
 ])('held: $name', ({ dependsOn, holds }) => {
   expect(holdingDependency(poolSpec({ dependsOn }), all)?.spec.name ?? null).toBe(holds)
+})
+
+const tried = answeredWhileOpen(
+  opened(newDependency(dependencySpec({ name: 'tried' }), 0), 'refused', 0),
+  true,
+  1,
+  true,
+)
+const some = new Map([...all, [tried.spec.name, tried]])
+
+test.each([
+  { name: 'its check passes and never failed', dependsOn: ['up', 'tried', 'spare'], is: 'tried' },
+  { name: 'its check was not asked since', dependsOn: ['down'], is: null },
+  { name: 'another one holds the pool as well', dependsOn: ['tried', 'down'], is: null },
+  { name: 'nothing holds the pool', dependsOn: ['up', 'spare'], is: null },
+])('tried: $name', ({ dependsOn, is }) => {
+  expect(triedDependency(poolSpec({ dependsOn }), some)?.spec.name ?? null).toBe(is)
+})
+
+test.each([
+  { name: 'tasks wait', depth: { queued: 1 }, inHand: 0, hold: null, can: true },
+  { name: 'one is tried again later', depth: { scheduled: 1 }, inHand: 0, hold: null, can: true },
+  { name: 'one is under way', depth: {}, inHand: 1, hold: null, can: true },
+  { name: 'there is none but for a person', depth: { held: 1 }, inHand: 0, hold: null, can: false },
+  { name: 'a person holds it', depth: { queued: 1 }, inHand: 1, hold: 'operator', can: false },
+] as const)('a pool can try what holds it: $name', ({ depth, inHand, hold, can }) => {
+  const row = poolRow({ hold: hold && { cause: hold, sinceMs: 0, reason: '', incidentId: null } })
+  expect(canTake({ ...row, depth: { ...row.depth, ...depth } }, inHand)).toBe(can)
 })
 
 test.each([

@@ -1,7 +1,8 @@
+import type { ReplicaName } from '../model/ids.ts'
 import type { PoolSpec } from '../model/pool.ts'
-import type { AttemptRow, DependencyRow, PoolRow } from '../model/rows.ts'
+import type { AttemptRow, DependencyRow, PoolRow, ReplicaRow } from '../model/rows.ts'
 import { chanceOf } from './backoff.ts'
-import { isDown, reasonOf } from './breaker.ts'
+import { isDoubtful, isDown, isTried, reasonOf } from './breaker.ts'
 
 /** Share of its places that a pool gets at once when its dependency is back: the first tasks are the test. */
 const firstShare = 0.1
@@ -24,6 +25,26 @@ export function holdingDependency(spec: PoolSpec, dependencies: Dependencies): D
   return null
 }
 
+/** The dependency that alone holds the pool, or null. */
+export function heldOnlyBy(spec: PoolSpec, dependencies: Dependencies): DependencyRow | null {
+  const holding = spec.dependsOn.flatMap((name) => {
+    const row = dependencies.get(name)
+    return row !== undefined && isDown(row) && isGating(row) ? [row] : []
+  })
+  return holding.length === 1 ? (holding[0] ?? null) : null
+}
+
+/** The one that holds the pool and that one of its tasks may try, or null. */
+export function triedDependency(spec: PoolSpec, dependencies: Dependencies): DependencyRow | null {
+  const row = heldOnlyBy(spec, dependencies)
+  return row !== null && isTried(row) ? row : null
+}
+
+/** Whether it has work that could try what holds it, now or when what is under way has failed. */
+export function canTake({ hold, depth }: PoolRow, inHand: number): boolean {
+  return hold === null && depth.queued + depth.scheduled + inHand > 0
+}
+
 export function holdReason(row: DependencyRow): string {
   const what = row.spec.role === 'model_provider' ? 'model provider' : 'dependency'
   return `${what} ${row.spec.name}: ${reasonOf(row)}`
@@ -34,6 +55,18 @@ export function downNames(dependencies: Dependencies): readonly string[] {
   const names: string[] = []
   for (const [name, row] of dependencies) if (isDown(row)) names.push(name)
   return names
+}
+
+/** Replicas that fail on what their pool depends on, before it is known why. */
+export function doubtfulReplicas(
+  replicas: readonly ReplicaRow[],
+  spec: PoolSpec,
+  dependencies: Dependencies,
+  nowMs: number,
+): ReadonlySet<ReplicaName> {
+  const needed = spec.dependsOn.flatMap((name) => dependencies.get(name) ?? [])
+  const names = replicas.map(({ name }) => name)
+  return new Set(names.filter((name) => needed.some((row) => isDoubtful(row, name, nowMs))))
 }
 
 /**

@@ -210,9 +210,15 @@ function recordAction(draft: Draft, view: View, request: OperatorRequest, kind: 
   return incident
 }
 
+export interface PoolCommandView extends Pick<View, 'pool' | 'nowMs' | 'incidents'> {
+  readonly spec: PoolSpec
+  /** Dependencies that a forced resume has let back in just now. */
+  readonly forced: readonly string[]
+}
+
 /** Hold, resume and scale of a pool. */
 export function onPoolCommand(
-  view: Pick<View, 'pool' | 'nowMs' | 'incidents'> & { readonly spec: PoolSpec },
+  view: PoolCommandView,
   request: OperatorRequest & { readonly command: PoolCommand },
 ): Outcome {
   const { pool, nowMs, spec } = view
@@ -233,17 +239,7 @@ export function onPoolCommand(
       nowMs,
     )
   }
-  if (command.kind === 'resume') {
-    if (pool.hold === null) return refuse(request, `pool ${pool.name} is not held`)
-    if (pool.hold.cause === 'budget') draft.pool = withFreshAccounts(view)
-    resumePool(draft, view, `by ${request.who}: ${request.reason}`)
-    return answer(
-      draft,
-      request,
-      { kind: 'accepted', incidentId: pool.hold.incidentId, text: `pool ${pool.name} resumed` },
-      nowMs,
-    )
-  }
+  if (command.kind === 'resume') return resume(view, request)
   if (pool.hold !== null) return refuse(request, `pool ${pool.name} is held already: ${pool.hold.reason}`)
   const hold = {
     cause: 'operator',
@@ -254,12 +250,33 @@ export function onPoolCommand(
   draft.pool = { ...pool, hold }
   draft.change({ kind: 'pool', record: poolRecordOf(draft.pool) })
   draft.notice({ kind: 'pool', pool: pool.name, text: `held by ${hold.reason}`, atMs: nowMs })
-  return answer(
-    draft,
-    request,
-    { kind: 'accepted', incidentId: null, text: `pool ${pool.name} held: running tasks go on, none is started` },
-    nowMs,
-  )
+  const until = pool.notReady === null ? '' : `; it stays so when what holds it besides is over (${pool.notReady})`
+  const text = `pool ${pool.name} held: running tasks go on, none is started${until}`
+  return answer(draft, request, { kind: 'accepted', incidentId: null, text }, nowMs)
+}
+
+/**
+ * A person's word ends what a person, a budget or a defective agent holds. What a
+ * dependency holds is let back in when that answers, or at once when the person
+ * says that it does (`force`), who may be wrong: then its failures open it again.
+ */
+function resume(view: PoolCommandView, request: OperatorRequest & { readonly command: PoolCommand }): Outcome {
+  const { pool, nowMs, forced } = view
+  const { hold, notReady, name } = pool
+  const rest =
+    notReady === null ? null : `${notReady}; it is let back in when that answers, or now by a forced resume (--force)`
+  if (hold === null && forced.length === 0)
+    return refuse(
+      request,
+      rest === null ? `pool ${name} is not held` : `pool ${name} is held by nobody but its ${rest}`,
+    )
+  const draft = new Draft()
+  if (hold?.cause === 'budget') draft.pool = withFreshAccounts(view)
+  resumePool(draft, view, `by ${request.who}: ${request.reason}`)
+  const over = forced.length === 0 ? '' : `, with ${forced.join(', ')} taken for mended`
+  const but = rest === null ? '' : `, but still held by its ${rest}`
+  const text = `pool ${name} resumed${over}${but}`
+  return answer(draft, request, { kind: 'accepted', incidentId: hold?.incidentId ?? null, text }, nowMs)
 }
 
 /** Cancels a task: at once while it waits, by a reset of its attempt while it runs. */

@@ -17,7 +17,7 @@ import type { PoolSpec } from '../model/pool.ts'
 import type { AttemptRow } from '../model/rows.ts'
 import { nothingSpent } from '../model/spent.ts'
 import type { Lease } from '../model/task.ts'
-import { newDependency } from './breaker.ts'
+import { newDependency, opened } from './breaker.ts'
 import { begin } from './dispatch.ts'
 import type { Outcome, View } from './outcome.ts'
 import { budgetsDue, onUse } from './overspend.ts'
@@ -164,9 +164,7 @@ describe('without news', () => {
 
   test('a dependency that is down stops its clock (R2)', () => {
     const spec = limitedPool('task', { timeMs: 60_000 }, { dependsOn: ['provider'] })
-    const down = { kind: 'open', sinceMs: 0, firstSignMs: 0, reason: 'refused', successes: 0 } as const
-    const row = { ...newDependency(dependencySpec(), 0), breaker: down }
-    const dependencies = new Map([['provider', row]])
+    const dependencies = new Map([['provider', opened(newDependency(dependencySpec(), 0), 'refused', 0)]])
     const due = budgetsDue(viewOf({ spec, attempts: [running(0)], nowMs: 90_000, dependencies }))
     expect(due).toEqual({ outcome: null, wakeAtMs: Number.POSITIVE_INFINITY })
   })

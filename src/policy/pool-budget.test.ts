@@ -69,7 +69,7 @@ describe('a pool', () => {
   test('goes on with as much again when a person says so', () => {
     const { after } = held(booked(turnOf(limitedPool('day', { tokens: 1_000 })), 1_000))
     const request = { id: 1, who: 'ada', reason: '', command: { kind: 'resume', pool: 'p' } } as const
-    const resumed = turned(after, onPoolCommand(after, request))
+    const resumed = turned(after, onPoolCommand({ ...after, forced: [] }, request))
     expect(resumed.pool.hold).toBeNull()
     expect(poolBudgetDue(booked(resumed, 999)).outcome?.pool?.hold).toBeNull()
     expect(poolBudgetDue(booked(resumed, 1_000)).outcome?.pool?.hold).toMatchObject({ cause: 'budget' })

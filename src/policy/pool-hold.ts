@@ -1,6 +1,6 @@
 import type { PoolHold } from '../model/change.ts'
 import type { Fault } from '../model/fault.ts'
-import { act, close, openIncident, recover } from './incident.ts'
+import { act, close, incidentId, openIncident, recover } from './incident.ts'
 import type { Draft, View } from './outcome.ts'
 import { poolRecordOf } from './rows.ts'
 
@@ -40,9 +40,12 @@ export function holdPool(
     strike: 0,
     reason,
   } as const
-  const incident = { ...act(openIncident(fault, nowMs, pool.name), action), status: 'needs_review' } as const
+  // Resumed and held again in one turn, as when much is read at once after a pause: two incidents, two names.
+  const heldMs = Math.max(Math.floor(nowMs), pool.heldMs + 1)
+  const opened = { ...openIncident(fault, nowMs, pool.name), id: incidentId(pool.name, heldMs) }
+  const incident = { ...act(opened, action), status: 'needs_review' } as const
   const hold: PoolHold = { cause, sinceMs: nowMs, reason, incidentId: incident.id }
-  draft.pool = { ...pool, hold }
+  draft.pool = { ...pool, hold, heldMs }
   draft.setIncident(incident)
   draft.change({ kind: 'incident', incident }, { kind: 'pool', record: poolRecordOf(draft.pool) })
   draft.notice(

@@ -80,6 +80,11 @@ export function onBack(view: PoolView, back: DependencyRow, held: Dependencies):
   const { pool, spec, nowMs } = view
   const draft = new Draft()
   draft.pool = gated(draft, view)
+  for (const row of spec.dependsOn.includes(back.spec.name) ? view.replicas : []) {
+    // Its own checks failed for the same reason; by their period they would keep work from it for half a minute more.
+    if (row.phase.kind === 'ready' && row.readiness.verdict === 'failed')
+      draft.setReplica({ ...row, readiness: { ...row.readiness, nextAtMs: nowMs } })
+  }
   if (pool.notReady !== null && draft.pool.notReady === null) {
     draft.pool = { ...draft.pool, thaw: { sinceMs: nowMs, rampMs: back.spec.breaker.rampMs } }
     for (const row of view.replicas) {
@@ -110,5 +115,5 @@ function gated(draft: Draft, { pool, spec, dependencies, nowMs }: PoolView): Poo
         : `not ready: ${notReady}; running tasks go on, none is started, nobody is restarted`
     draft.notice({ kind: 'pool', pool: pool.name, text, atMs: nowMs })
   }
-  return { ...pool, notReady, thaw: notReady === null ? pool.thaw : null }
+  return { ...pool, notReady, trial: null, thaw: notReady === null ? pool.thaw : null }
 }

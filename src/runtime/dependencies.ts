@@ -1,19 +1,21 @@
 import type { DependencyRecord } from '../model/change.ts'
-import type { ReplicaName } from '../model/ids.ts'
-import type { AttemptObservation, NodeObservation } from '../model/observation.ts'
+import type { PoolName, ReplicaName } from '../model/ids.ts'
+import type { AttemptObservation, NodeObservation, OperatorRequest } from '../model/observation.ts'
 import type { DependencySpec } from '../model/probe.ts'
-import type { AttemptRow, DependencyRow } from '../model/rows.ts'
+import type { AttemptRow, DependencyRow, PoolRow } from '../model/rows.ts'
 import type { DependencyView } from '../model/snapshot.ts'
 import { isDown, newDependency, reasonOf, restored, withoutWitness } from '../policy/breaker.ts'
 import {
   type DependencyOutcome,
   decideDependency,
   onChecked,
+  onForced,
   onSighting,
   suspect,
   type DependencyView as View,
 } from '../policy/dependency.ts'
 import { anyDependency, sightingOf } from '../policy/evidence.ts'
+import { canTake, heldOnlyBy, holdingDependency, triedDependency } from '../policy/hold.ts'
 import type { Outcome } from '../policy/outcome.ts'
 import { onBack, onDown, type PoolView } from '../policy/pool-turn.ts'
 import type { Tables } from './tables.ts'
@@ -44,22 +46,25 @@ export class Dependencies {
 
   /** By our own time, not that of the answer: a ramp that began while we were busy would be half over. */
   checked(
-    { dependency, result, latencyMs }: Extract<NodeObservation, { kind: 'dependency_checked' }>,
+    { dependency: name, result, latencyMs }: Extract<NodeObservation, { kind: 'dependency_checked' }>,
     nowMs: number,
   ): void {
-    const row = this.tables.dependencies.get(dependency)
-    if (row !== undefined) this.follow(row, onChecked(this.view(row, nowMs), result, latencyMs), nowMs)
+    const row = this.tables.dependencies.get(name)
+    if (row === undefined) return
+    const canTry = this.takersOf(name).length > 0
+    this.follow(row, onChecked(this.view(row, nowMs), result, latencyMs, canTry), nowMs)
   }
 
   /** What an attempt's news says about what it uses. Before anybody is judged by it. */
   sighted(observation: AttemptObservation, attempt: AttemptRow, nowMs: number): void {
+    if (observation.kind === 'done') return this.completed(attempt, nowMs)
     const seen = sightingOf(observation, attempt)
     if (seen === null) return
     if (seen.dependency !== anyDependency) {
       const row = this.tables.dependencies.get(seen.dependency)
       if (row === undefined) return
-      const { replica, taskId } = attempt
-      return this.follow(row, onSighting(this.view(row, nowMs), { replica, taskId, ok: seen.ok, atMs: nowMs }), nowMs)
+      const call = 'call' in observation ? attempt.calls.find((open) => open.call === observation.call) : undefined
+      return this.saw(row, attempt, seen.ok, call?.sinceMs ?? attempt.dispatchedMs, nowMs)
     }
     for (const name of [...(this.tables.specs.get(attempt.pool)?.dependsOn ?? []), ...attempt.needs]) {
       const row = this.tables.dependencies.get(name)
@@ -69,11 +74,36 @@ export class Dependencies {
     }
   }
 
+  private saw(row: DependencyRow, { replica, taskId }: AttemptRow, ok: boolean, begunMs: number, nowMs: number): void {
+    const sighting = { replica, taskId, ok, atMs: nowMs, begunMs }
+    this.follow(row, onSighting(this.view(row, nowMs), sighting), nowMs)
+  }
+
+  /** A trial that completes got through, also where its calls do not name what they use. */
+  private completed(attempt: AttemptRow, nowMs: number): void {
+    const spec = this.tables.specs.get(attempt.pool)
+    if (spec === undefined || this.tables.pools.get(attempt.pool)?.notReady === null) return
+    const row = triedDependency(spec, this.tables.dependencies)
+    if (row !== null) this.saw(row, attempt, true, attempt.dispatchedMs, nowMs)
+  }
+
   /** A new process has connections of its own: those of the last one accuse it of nothing. */
   renewed(replica: ReplicaName): void {
     const { dependencies } = this.tables
     for (const [name, row] of dependencies)
       if (replica in row.witnesses) dependencies.set(name, withoutWitness(row, replica))
+  }
+
+  /** A person lets a pool go whatever holds it. Returns what held it, by name. */
+  force(pool: PoolName, request: OperatorRequest, nowMs: number): readonly string[] {
+    const spec = this.tables.specs.get(pool)
+    const names: string[] = []
+    for (;;) {
+      const row = spec === undefined ? null : holdingDependency(spec, this.tables.dependencies)
+      if (row === null) return names
+      names.push(row.spec.name)
+      this.follow(row, onForced(this.view(row, nowMs), request), nowMs)
+    }
   }
 
   decide(nowMs: number, lagMs: number): void {
@@ -99,7 +129,32 @@ export class Dependencies {
     this.take(outcome)
     this.wakesMs.set(name, Number.NEGATIVE_INFINITY)
     const row = this.tables.dependencies.get(name)
+    if (turn === 'trial') return this.grant(name, nowMs)
     if (turn !== null && row !== undefined) this.turned(turn, row, before, nowMs)
+  }
+
+  /** Pools that nothing but this dependency holds, with tasks that could try it; whose turn it is first. */
+  private takersOf(name: string): readonly PoolRow[] {
+    const { pools, specs, dependencies } = this.tables
+    const takers: PoolRow[] = []
+    for (const pool of pools.values()) {
+      const spec = specs.get(pool.name)
+      if (spec === undefined || heldOnlyBy(spec, dependencies)?.spec.name !== name) continue
+      const inHand = this.tables.replicasOf(pool.name).reduce((sum, row) => sum + this.tables.inHand(row.name), 0)
+      if (canTake(pool, inHand)) takers.push(pool)
+    }
+    return takers.toSorted((a, b) => (a.trial?.atMs ?? 0) - (b.trial?.atMs ?? 0))
+  }
+
+  /** One task for one answer of the check, of one pool after the other: what the one before has not used is void. */
+  private grant(name: string, nowMs: number): void {
+    const { pools, dirtyPools } = this.tables
+    const [next, ...others] = this.takersOf(name)
+    if (next === undefined) return
+    for (const pool of others)
+      if (pool.trial?.isOpen === true) pools.set(pool.name, { ...pool, trial: { ...pool.trial, isOpen: false } })
+    pools.set(next.name, { ...next, trial: { atMs: nowMs, isOpen: true, replica: next.trial?.replica ?? null } })
+    dirtyPools.add(next.name)
   }
 
   private turned(turn: 'opened' | 'closed', row: DependencyRow, before: DependencyRow | null, nowMs: number): void {

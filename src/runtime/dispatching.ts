@@ -1,8 +1,9 @@
 import type { Claim, Committed } from '../model/change.ts'
 import type { Effect } from '../model/effect.ts'
-import type { PoolName } from '../model/ids.ts'
+import type { PoolName, ReplicaName } from '../model/ids.ts'
+import type { PoolRow } from '../model/rows.ts'
 import { begin, planClaims } from '../policy/dispatch.ts'
-import { downNames } from '../policy/hold.ts'
+import { doubtfulReplicas, downNames, triedDependency } from '../policy/hold.ts'
 import type { Clock } from '../port/clock.ts'
 import type { Publisher } from './publish.ts'
 import type { Tables } from './tables.ts'
@@ -15,6 +16,10 @@ export interface DispatchParts {
   readonly clock: Clock
   readonly publisher: Publisher
   readonly execute: (effect: Effect) => void
+}
+
+function tried(trial: NonNullable<PoolRow['trial']>, replica: ReplicaName, isTaken: boolean): PoolRow['trial'] {
+  return { ...trial, isOpen: !isTaken, replica }
 }
 
 /** From free places to tasks in them: which pools want a look, what is asked of the store, and what it gave. */
@@ -72,8 +77,11 @@ export class Dispatcher {
       if (pool === undefined || spec === undefined || pool.depth.queued === 0) continue
       const replicas = tables.replicasOf(name)
       const candidates = replicas.map((row) => ({ row, attempts: tables.attemptsOf(row.name) }))
-      if (pool.thaw !== null) this.redispatchAtMs = Math.min(this.redispatchAtMs, nowMs + againMs)
-      claims.push(...planClaims(pool, spec, candidates, { nowMs, lagMs, replicas, blocked }))
+      const doubtful = doubtfulReplicas(replicas, spec, tables.dependencies, nowMs)
+      if (pool.thaw !== null || doubtful.size > 0) this.redispatchAtMs = Math.min(this.redispatchAtMs, nowMs + againMs)
+      const triable = pool.notReady === null ? null : triedDependency(spec, tables.dependencies)
+      const view = { nowMs, lagMs, replicas, blocked, doubtful, tried: triable?.spec.name ?? null }
+      claims.push(...planClaims(pool, spec, candidates, view))
     }
     this.dispatchable.clear()
     return claims
@@ -101,6 +109,9 @@ export class Dispatcher {
         execute(effect)
         publisher.publish({ kind: 'task', taskId: lease.taskId, pool: lease.pool, status: 'leased', atMs: nowMs })
       }
+      // Nothing for this replica, which the tasks avoid, perhaps: the next one is asked then.
+      if (pool.trial?.isOpen === true)
+        tables.pools.set(pool.name, { ...pool, trial: tried(pool.trial, claim.replica, leases.length > 0) })
       if (leases.length > 0) {
         const before = tables.wakesMs.get(claim.replica) ?? Number.POSITIVE_INFINITY
         const deadlines = leases.map((lease) => lease.deadlineMs ?? Number.POSITIVE_INFINITY)

@@ -13,7 +13,7 @@ import { onCancel, onPoolCommand, onReplicaCommand, type PoolCommand, type Repli
 import type { Decision, Outcome } from '../policy/outcome.ts'
 import { onUse } from '../policy/overspend.ts'
 import { onAttempt, onReplica } from '../policy/react.ts'
-import { onlyItself } from '../policy/recycle.ts'
+import { onlyItself, recycle } from '../policy/recycle.ts'
 import { resetsAfterSilence } from '../policy/reset.ts'
 import { overdue, shutDown } from '../policy/shutdown.ts'
 import { decideSize } from '../policy/size.ts'
@@ -233,6 +233,10 @@ export class Tick {
       }
       case 'dependency_checked':
         this.dependencies.checked(observation, nowMs)
+        for (const row of [...tables.replicas.values()]) {
+          const outcome = recycle(tables.view(row, nowMs, this.lagMs(nowMs)), observation.dependency)
+          if (outcome !== null) this.take(outcome)
+        }
         return
       case 'operator':
         this.operate(observation.request, nowMs)
@@ -271,11 +275,13 @@ export class Tick {
       return this.take(onReplicaCommand(tables.view(row, nowMs, 0), asked))
     }
     if ('pool' in command) {
+      const isForced = command.kind === 'resume' && command.force === true
+      const forced = isForced ? this.dependencies.force(command.pool, request, nowMs) : []
       const pool = tables.pools.get(command.pool)
       const spec = tables.specs.get(command.pool)
       if (pool === undefined || spec === undefined) return unknown(`there is no pool ${command.pool}`)
       const asked = { ...request, command: command as PoolCommand }
-      return this.take(onPoolCommand({ pool, spec, nowMs, incidents: tables.incidents }, asked))
+      return this.take(onPoolCommand({ pool, spec, nowMs, incidents: tables.incidents, forced }, asked))
     }
     const attempt = tables.attempt(command.taskId)
     const row = attempt === undefined ? undefined : tables.replicas.get(attempt.replica)

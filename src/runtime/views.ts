@@ -73,7 +73,8 @@ function poolView(pool: PoolRow, tables: Tables, nowMs: number, lagMs: number): 
 /** Why nothing new is started: somebody or something holds it, or a dependency is down. */
 function holdOf(pool: PoolRow, tables: Tables): PoolView['hold'] {
   const spec = tables.specs.get(pool.name)
-  if (pool.hold !== null || pool.notReady === null || spec === undefined) return pool.hold
+  if (pool.notReady === null || spec === undefined) return pool.hold
+  if (pool.hold !== null) return { ...pool.hold, reason: `${pool.hold.reason}; and ${pool.notReady}` }
   const row = holdingDependency(spec, tables.dependencies)
   const reason = pool.notReady
   return row === null ? null : { cause: 'dependency', sinceMs: row.breaker.sinceMs, reason, incidentId: row.incidentId }

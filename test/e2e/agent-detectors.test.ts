@@ -1,19 +1,12 @@
 import { createHash } from 'node:crypto'
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { limits } from '../../src/model/limits.ts'
-import { agentFixture, FakeSupervisor } from '../fake-supervisor.ts'
+import { killAgentsAfterEach, start as startAgent } from '../agents.ts'
+import type { FakeSupervisor } from '../fake-supervisor.ts'
 
-let agents: FakeSupervisor[] = []
-afterEach(() => {
-  for (const agent of agents) agent.kill()
-  agents = []
-})
+killAgentsAfterEach()
 
-const start = async (file: string, concurrency = 1): Promise<FakeSupervisor> => {
-  const agent = FakeSupervisor.module(agentFixture(file), { concurrency })
-  agents.push(agent)
-  return agent.ready()
-}
+const start = (file: string, concurrency = 1): Promise<FakeSupervisor> => startAgent(file, { concurrency }).ready()
 /** Everything the agent was sent before has been read. */
 const settled = async (agent: FakeSupervisor): Promise<void> => {
   const ping = agent.of('pong').length

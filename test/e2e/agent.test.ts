@@ -1,26 +1,8 @@
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { limits } from '../../src/model/limits.ts'
-import { agentFixture, FakeSupervisor, type FakeSupervisorOptions } from '../fake-supervisor.ts'
-import { until } from '../until.ts'
+import { actor, killAgentsAfterEach, lines } from '../agents.ts'
 
-let agents: FakeSupervisor[] = []
-afterEach(() => {
-  for (const agent of agents) agent.kill()
-  agents = []
-})
-
-const start = (file: string, options?: FakeSupervisorOptions): FakeSupervisor => {
-  const agent = FakeSupervisor.module(agentFixture(file), options)
-  agents.push(agent)
-  return agent
-}
-const actor = (options?: FakeSupervisorOptions): Promise<FakeSupervisor> => start('actor.ts', options).ready()
-/** What the agent printed, once there are this many lines. */
-const lines = (agent: FakeSupervisor, count: number): Promise<string[]> =>
-  until(() => (agent.stdout.split('\n').length > count ? agent.stdout.trim().split('\n') : null), {
-    timeoutMs: 5_000,
-    what: `${count} lines of output`,
-  })
+killAgentsAfterEach()
 const name = { task: 't1', fence: 1 }
 
 describe('a task', () => {

@@ -1,4 +1,14 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -73,6 +83,32 @@ test('a replica starts from our own files joined into one, which its user cannot
   const { mode, uid } = statSync(started)
   expect({ mode: mode & 0o777, uid }).toEqual({ mode: 0o644, uid: process.getuid?.() })
   expect(statSync(hostFolder()).mode & 0o777).toBe(0o755)
+})
+
+test('a replica reads compiled code that its user cannot change, and the agent’s own processes are told nothing of it', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'prunella-compiled-'))
+  try {
+    chmodSync(folder, 0o755)
+    const curious = join(folder, 'curious.mjs')
+    const text = `import { defineAgent } from 'prunella/agent'
+      export default defineAgent({ run: async () => process.env.NODE_COMPILE_CACHE ?? 'nothing' })`
+    writeFileSync(curious, text)
+    const environment = { pass: [], set: { NODE_DEBUG_NATIVE: 'COMPILE_CACHE' } }
+    on = startHost([poolSpec('', { agent: moduleAgent(curious), environment })], { bootFile: ownBootFile })
+    on.spawn()
+    await on.see('ready')
+    on.dispatch('t1', null)
+    expect(await on.see('done')).toMatchObject({ output: 'nothing' })
+    const said = on.host.logs(replica).map((line) => line.text)
+    expect(said).toContainEqual(expect.stringMatching(/code cache for ESM .*\/boot-\w+\.mjs was accepted/))
+    const compiled = join(hostFolder(), 'compiled')
+    for (const path of readdirSync(compiled, { recursive: true, encoding: 'utf8' })) {
+      const { mode, uid } = statSync(join(compiled, path))
+      expect({ path, write: mode & 0o022, uid }).toEqual({ path, write: 0, uid: process.getuid?.() })
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
 })
 
 test('where they cannot be joined, replicas load them one by one, and that is said', async () => {

@@ -58,6 +58,7 @@ function incident(id: string): Change {
 }
 
 const provider = (atMs: number, up: boolean): Entry => [atMs, { kind: 'provider', up }]
+const said = (atMs: number, ok: boolean): Entry => [atMs, { kind: 'probe_answered', ok }]
 const probed = (atMs: number): Entry => [atMs, { kind: 'probed' }]
 const used = (atMs: number, ok: boolean, name: typeof first | typeof sibling = first, id = taskId): Entry => [
   atMs,
@@ -85,6 +86,35 @@ test.each<{ readonly name: string; readonly entries: readonly Entry[]; readonly 
   {
     name: 'a task begun while it is known to be down',
     entries: [provider(0, false), at(1_000, [dependency(1_000)], [lease()])],
+    rules: ['outage_holds'],
+  },
+  {
+    name: 'one task that tries what its check calls well',
+    entries: [provider(0, false), at(1_000, [dependency(1_000)]), said(6_000, true), at(6_000, [], [lease()])],
+    rules: [],
+  },
+  {
+    name: 'two for one answer',
+    entries: [
+      ...[provider(0, false), at(1_000, [dependency(1_000)]), said(6_000, true)],
+      at(6_000, [], [lease(), lease('t2')]),
+    ],
+    rules: ['outage_holds'],
+  },
+  {
+    name: 'one whose check has failed since',
+    entries: [
+      ...[provider(0, false), at(1_000, [dependency(1_000)]), said(6_000, false), said(11_000, true)],
+      at(11_000, [], [lease()]),
+    ],
+    rules: ['outage_holds'],
+  },
+  {
+    name: 'one whose check failed as it was found down',
+    entries: [
+      ...[provider(0, false), said(900, false), at(1_000, [dependency(1_000)]), said(6_000, true)],
+      at(6_000, [], [lease()]),
+    ],
     rules: ['outage_holds'],
   },
   { name: 'a task begun when it is back', entries: [...closed, at(10_000, [], [lease()])], rules: [] },
@@ -143,6 +173,11 @@ test.each<{ readonly name: string; readonly entries: readonly Entry[]; readonly 
   {
     name: 'an open breaker that asks again too soon',
     entries: [provider(0, false), at(1, [dependency(1)]), probed(5_000), probed(9_999)],
+    rules: ['probes_paced'],
+  },
+  {
+    name: 'an open breaker that asks again at once what was asked as a suspect',
+    entries: [provider(0, false), probed(0), at(1, [dependency(1)]), probed(4_999)],
     rules: ['probes_paced'],
   },
   {

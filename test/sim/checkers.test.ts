@@ -189,6 +189,11 @@ test.each<{ readonly name: string; readonly events: readonly TraceEvent[]; reado
   },
   { name: 'two attempts that act at once', events: [acting(first, 1), acting(other, 3)], rules: ['act_once'] },
   {
+    name: 'an attempt beside one that nobody can kill, and what that does then',
+    events: [acting(first, 1), process('given_up'), acting(other, 3), acting(first, 1)],
+    rules: [],
+  },
+  {
     name: 'an attempt after the death of the first',
     events: [acting(first, 1), process('gone'), acting(other, 3)],
     rules: [],

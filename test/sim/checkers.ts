@@ -27,7 +27,7 @@ export function createCheckers(trace: Trace, scenario: Scenario): Checkers {
   const ledger = new LedgerChecker(trace)
   const telling = new TellingChecker(trace, 'webhook')
   const places = new Places(scenario.pools, ledger)
-  const outages = scenario.dependencies.map((spec) => new OutageChecker(trace, scenario.pools, spec))
+  const outages = scenario.dependencies.map((spec) => new OutageChecker(trace, scenario, spec))
   return {
     all: [
       // Before the ledger: they compare a batch with what was true before it.
@@ -37,7 +37,7 @@ export function createCheckers(trace: Trace, scenario: Scenario): Checkers {
       ledger,
       places,
       new ReplicaChecker(trace, ledger, scenario.pools),
-      new WrongKillChecker(trace, ledger, places, scenario.pools),
+      new WrongKillChecker(trace, ledger, places, scenario),
       telling,
       new AlarmChecker(trace, scenario.pools, 'webhook'),
       ...outages,

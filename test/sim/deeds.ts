@@ -10,7 +10,7 @@ export type Deed = { readonly atMs: number } & (
   | { readonly kind: 'crash_holder'; readonly task: number }
   | { readonly kind: 'hang'; readonly replica: ReplicaName }
   | { readonly kind: 'crash_supervisor' }
-  | { readonly kind: 'break_dependency'; readonly forMs: number }
+  | { readonly kind: 'break_dependency'; readonly forMs: number; readonly keptBy?: readonly ReplicaName[] }
   | { readonly kind: 'sever'; readonly replica: ReplicaName }
   | { readonly kind: 'operate'; readonly command: OperatorCommand }
   | { readonly kind: 'retry' | 'cancel'; readonly task: number }
@@ -56,7 +56,7 @@ function carryOut(deed: Deed, stage: Stage): boolean {
     case 'crash_supervisor':
       return stage.crashSupervisor(1)
     case 'break_dependency':
-      stage.provider.break(deed.forMs)
+      stage.provider.break(deed.forMs, deed.keptBy)
       return true
     case 'sever': {
       const process = stage.machine.alive.find(({ replica, phase }) => replica === deed.replica && phase === 'ready')

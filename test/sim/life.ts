@@ -202,11 +202,9 @@ export class Life {
     trace.note({ kind: 'probed' })
     return new Promise((resolve) => {
       this.answerLater(20, () => {
-        resolve(
-          fails || (provider.isDown && !provider.passesCheck)
-            ? { ok: false, reason: 'connection refused' }
-            : { ok: true },
-        )
+        const ok = !fails && (!provider.isDown || provider.passesCheck)
+        trace.note({ kind: 'probe_answered', ok })
+        resolve(ok ? { ok } : { ok, reason: 'connection refused' })
       })
     })
   }

@@ -259,7 +259,7 @@ export class SimProcess {
   }
 
   get reachesProvider(): boolean {
-    return !this.isSevered && !this.parts.provider.isDown
+    return !this.isSevered && this.parts.provider.answers(this.replica)
   }
 
   /** Once it answers; never for who is severed. */

@@ -1,3 +1,4 @@
+import type { ReplicaName } from '../../src/model/ids.ts'
 import type { SimClock } from './clock.ts'
 import type { Trace } from './trace.ts'
 
@@ -9,6 +10,8 @@ export class Provider {
   private isNotedDown = false
   /** Calls fail, and its check does not notice: it limits rates, say. */
   passesCheck = false
+  /** While it is down these still have the connections that they had before: only new ones are refused. */
+  private keptBy: readonly ReplicaName[] = []
   private waiting: (() => void)[] = []
 
   constructor(clock: SimClock, trace: Trace) {
@@ -20,7 +23,13 @@ export class Provider {
     return this.clock.nowMs() < this.upAtMs
   }
 
-  break(forMs: number): void {
+  /** For this replica. */
+  answers(replica: ReplicaName): boolean {
+    return !this.isDown || this.keptBy.includes(replica)
+  }
+
+  break(forMs: number, keptBy: readonly ReplicaName[] = []): void {
+    this.keptBy = keptBy
     if (!this.isNotedDown) this.trace.note({ kind: 'provider', up: false })
     this.isNotedDown = true
     this.upAtMs = Math.max(this.upAtMs, this.clock.nowMs() + forMs)

@@ -52,6 +52,8 @@ export interface Scenario {
   readonly mostTasks: number
   /** Share of the calls that use the dependency. */
   readonly uses: number
+  /** The dependency's check passes all the while: it is no witness. */
+  readonly isUnseen: boolean
   /** What is submitted at the start, to the first pool; on top of the load. */
   readonly tasks?: readonly TaskScript[]
   /** What happens at its time, whatever chance says. */
@@ -83,6 +85,7 @@ export function drawScenario(random: SimRandom): Scenario {
   const free = random.chance(0.3) ? pools.length - 1 : Number.POSITIVE_INFINITY
   const observed = random.chance(0.15) ? random.between(0, pools.length - 1) : Number.POSITIVE_INFINITY
   const alertAfterSoft = random.pick([2, 4, 20])
+  const isUnseen = random.chance(0.25)
   const changed = pools.map(
     (pool, at): PoolSpec => ({
       ...pool,
@@ -90,7 +93,7 @@ export function drawScenario(random: SimRandom): Scenario {
       recovery: { ...pool.recovery, alertAfterSoft, mode: at === observed ? 'observe' : 'act' },
     }),
   )
-  return { ...drawn, pools: changed, meansMs, uses }
+  return { ...drawn, pools: changed, meansMs, uses, isUnseen }
 }
 
 const noChances: Chances = {
@@ -115,6 +118,7 @@ export function calmScenario(pool: PoolSpec, seed: SimRandom, changes: Partial<S
     submitMeanMs: 10_000,
     mostTasks: 0,
     uses: 0,
+    isUnseen: false,
     lengthMs: 600_000,
     ...changes,
   }

@@ -65,6 +65,8 @@ export type TraceEvent =
   | { readonly kind: 'provider'; readonly up: boolean }
   /** The supervisor's own check of it begins. */
   | { readonly kind: 'probed' }
+  /** What it answers to that. */
+  | { readonly kind: 'probe_answered'; readonly ok: boolean }
   /** A call that uses the dependency got through, or did not; `severed`: only this process could not. */
   | ({
       readonly kind: 'used'

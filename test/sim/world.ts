@@ -86,6 +86,7 @@ export class World {
     const fates = createFates(scenario.chances, this.random.fork(), () => this.faults.over)
     const { clock, trace, sink } = this
     const provider = new Provider(clock, trace)
+    provider.passesCheck = scenario.isUnseen
     const machine = new Machine({ clock, trace, sink, provider, fates, pools: scenario.pools })
     this.machine = machine
     this.store = createMemoryStore({ bugs: parts.bugs })

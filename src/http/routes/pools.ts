@@ -88,10 +88,21 @@ export const poolRoutes: readonly Route[] = [
     kind: 'hold',
     pool: poolOf(params),
   })),
-  operation('/api/v1/pools/:pool/resume', 'End the hold of a pool.', (params) => ({
-    kind: 'resume',
-    pool: poolOf(params),
-  })),
+  route({
+    method: 'POST',
+    path: '/api/v1/pools/:pool/resume',
+    role: 'operate',
+    summary: 'End the hold of a pool. With force, also take for mended what it depends on.',
+    body: z.strictObject({ force: z.boolean().default(false), ...operatorBody }).optional(),
+    run: async ({ door }, { params, body, who }) => {
+      const command = {
+        kind: 'resume',
+        pool: poolOf(params),
+        ...(body?.force === true ? { force: true } : {}),
+      } as const
+      return throwUnless(await door.operate(command, who, reasonOf(body)))
+    },
+  }),
   route({
     method: 'POST',
     path: '/api/v1/pools/:pool/scale',

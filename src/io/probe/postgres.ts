@@ -1,37 +1,57 @@
-import { connect } from 'node:net'
+import { Socket } from 'node:net'
 import type { CheckResult, DependencyCheck } from '../../model/probe.ts'
 
-/** "Do you speak TLS?": the one question a Postgres server answers before anybody has logged in. */
-const sslRequest = Buffer.from([0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f])
-const answers = new Set(['S', 'N'])
+/** SQLSTATEs whose own message is longer than what a person needs, or says less. */
+const words: Readonly<Record<string, string>> = {
+  '28P01': 'the password is refused',
+  '28000': 'this user is refused',
+  '3D000': 'there is no such database',
+  '53300': 'it has no connection to spare',
+  '57P01': 'it is shutting down',
+  '57P02': 'it has crashed',
+  '57P03': 'it is starting up, shutting down or recovering',
+}
 
 /**
- * Whether a Postgres server answers there. Without a driver it goes no further:
- * a wrong password or a full connection limit is not seen. A listening port
- * alone is not enough: a server that hangs accepts connections, too.
+ * Logs in and asks `SELECT 1`; with `target_session_attrs=read-write` in the
+ * URL, libpq's word for it, also whether it may be written to. The connection
+ * is this check's own and gone when it ends, whatever the server does.
  */
-export function checkPostgres(
+export async function checkPostgres(
   { url }: Extract<DependencyCheck, { readonly kind: 'postgres' }>,
   signal: AbortSignal,
 ): Promise<CheckResult> {
-  const { hostname, port } = new URL(url)
-  return new Promise((resolve, reject) => {
-    const socket = connect({ host: hostname.replace(/^\[|\]$/g, '') || 'localhost', port: Number(port || 5432) })
-    const give = () => socket.destroy()
-    signal.addEventListener('abort', give, { once: true })
-    socket.on('connect', () => socket.write(sslRequest))
-    socket.on('data', (answer: Buffer) => {
-      resolve(
-        answers.has(answer.toString('latin1', 0, 1))
-          ? { ok: true }
-          : { ok: false, reason: 'what answers there is not Postgres' },
-      )
-      give()
-    })
-    socket.on('error', reject)
-    socket.on('close', () => {
-      signal.removeEventListener('abort', give)
-      resolve({ ok: false, reason: 'the server hung up without an answer' })
-    })
-  })
+  const { Client } = await import('pg') // Costs a supervisor without a database nothing.
+  signal.throwIfAborted()
+  const socket = new Socket()
+  const client = new Client({ connectionString: url, stream: () => socket, application_name: 'prunella check' })
+  const give = (): void => void socket.destroy()
+  signal.addEventListener('abort', give, { once: true })
+  client.on('error', give) // What a server says while nobody asks it; the question after it fails.
+  try {
+    await client.connect()
+    const sql = isToBeWritten(url) ? "SELECT current_setting('transaction_read_only') AS read_only" : 'SELECT 1'
+    const { rows } = await client.query<{ readonly read_only?: string }>(sql)
+    return rows[0]?.read_only === 'on' ? { ok: false, reason: 'it is read-only' } : { ok: true }
+  } catch (error) {
+    return { ok: false, reason: reasonOf(error, client.password) }
+  } finally {
+    await client.end().catch(give)
+    signal.removeEventListener('abort', give)
+    give()
+  }
+}
+
+function isToBeWritten(url: string): boolean {
+  return new URL(url).searchParams.get('target_session_attrs') === 'read-write'
+}
+
+function reasonOf(error: unknown, password: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
+  if (error.message.includes('client password must be a string')) return 'it wants a password, and the URL has none'
+  const ours = words[code]
+  if (ours !== undefined) return `${code}: ${ours}`
+  const text = code === '' || error.message.includes(code) ? error.message : `${code}: ${error.message}`
+  return typeof password === 'string' && password !== '' ? text.replaceAll(password, '…') : text
 }

@@ -4,6 +4,7 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { defaultBreaker } from '../../config/defaults.ts'
 import type { DependencyCheck, DependencySpec } from '../../model/probe.ts'
 import { createRedact } from '../../model/redact.ts'
+import type { Launcher } from '../../port/launcher.ts'
 import { createProber } from './prober.ts'
 
 const servers: Server[] = []
@@ -22,7 +23,10 @@ async function listen(server: Server): Promise<number> {
 const serve = async (listener: RequestListener) => `http://127.0.0.1:${await listen(createServer(listener))}`
 const serveTcp = (onSocket: (socket: Socket) => void) => listen(createTcpServer(onSocket))
 
-const prober = createProber(createRedact(['canary-secret']))
+const launcher: Launcher = {
+  launch: () => expect.unreachable('nothing is started here'),
+}
+const prober = createProber(createRedact(['canary-secret']), launcher)
 const never = new AbortController().signal
 const check = (what: DependencyCheck, timeoutMs = 2_000, signal = never) =>
   prober.check(specOf(what, timeoutMs), signal)
@@ -102,7 +106,7 @@ describe('http', () => {
   })
 })
 
-describe('tcp and postgres', () => {
+describe('tcp', () => {
   test('a port that listens, and one that does not', async () => {
     const port = await serveTcp((socket) => socket.end())
     expect(await check({ kind: 'tcp', host: '127.0.0.1', port })).toEqual({ ok: true })
@@ -111,34 +115,6 @@ describe('tcp and postgres', () => {
       ok: false,
       reason: expect.stringContaining('ECONNREFUSED'),
     })
-  })
-
-  test.each([
-    { name: 'speaks no TLS', answer: 'N', result: { ok: true } },
-    { name: 'speaks TLS', answer: 'S', result: { ok: true } },
-    {
-      name: 'is not Postgres',
-      answer: 'HTTP/1.1 400',
-      result: { ok: false, reason: 'what answers there is not Postgres' },
-    },
-    { name: 'hangs up', answer: null, result: { ok: false, reason: 'the server hung up without an answer' } },
-  ])('a server that $name', async ({ answer, result }) => {
-    const port = await serveTcp((socket) => {
-      socket.on('error', () => socket.destroy())
-      if (answer === null) socket.resume().end()
-      else socket.on('data', (asked: Buffer) => void (asked.length === 8 && socket.end(answer)))
-    })
-    expect(await check({ kind: 'postgres', url: `postgres://u:p@127.0.0.1:${port}/db` })).toEqual(result)
-  })
-
-  test('a server that accepts and says nothing', async () => {
-    const sockets: Socket[] = []
-    const port = await serveTcp((socket) => void sockets.push(socket))
-    expect(await check({ kind: 'postgres', url: `postgres://127.0.0.1:${port}/db` }, 100)).toEqual({
-      ok: false,
-      reason: 'no answer within 100 ms',
-    })
-    for (const socket of sockets) socket.destroy()
   })
 })
 
@@ -204,22 +180,36 @@ describe('mcp', () => {
     },
   ])('$name', async ({ stream, tool, result }) => {
     const { seen, listener } = mcp({ stream })
-    expect(await check({ kind: 'mcp', url: await serve(listener), tool })).toEqual(result)
+    expect(await check({ kind: 'mcp', url: await serve(listener), headers: {}, tool })).toEqual(result)
     expect(seen.slice(0, 3)).toEqual(['initialize', 'notifications/initialized s1', 'tools/list s1'])
   })
 
+  test('sends the headers, except where they would break the protocol', async () => {
+    const seen: unknown[] = []
+    const { listener } = mcp()
+    const url = await serve((request, response) => {
+      seen.push([request.headers['authorization'], request.headers['content-type']])
+      listener(request, response)
+    })
+    const headers = { authorization: 'Bearer x', 'content-type': 'text/plain' }
+    expect(await check({ kind: 'mcp', url, headers, tool: null })).toEqual({ ok: true })
+    expect(seen.slice(0, 3)).toEqual(Array(3).fill(['Bearer x', 'application/json']))
+  })
+
   test('an error answer, a status, garbage', async () => {
-    expect(await check({ kind: 'mcp', url: await serve(mcp({ refuse: true }).listener), tool: null })).toEqual({
+    expect(
+      await check({ kind: 'mcp', url: await serve(mcp({ refuse: true }).listener), headers: {}, tool: null }),
+    ).toEqual({
       ok: false,
       reason: 'initialize: not now',
     })
     const failing = await serve((_, response) => response.writeHead(500).end())
-    expect(await check({ kind: 'mcp', url: failing, tool: null })).toEqual({
+    expect(await check({ kind: 'mcp', url: failing, headers: {}, tool: null })).toEqual({
       ok: false,
       reason: 'initialize: HTTP 500',
     })
     const garbage = await serve((_, response) => response.end('<html>'))
-    expect(await check({ kind: 'mcp', url: garbage, tool: null })).toEqual({
+    expect(await check({ kind: 'mcp', url: garbage, headers: {}, tool: null })).toEqual({
       ok: false,
       reason: 'initialize: no JSON-RPC answer',
     })
@@ -231,7 +221,7 @@ describe('mcp', () => {
       }
       more()
     })
-    expect(await check({ kind: 'mcp', url: endless, tool: null })).toEqual({
+    expect(await check({ kind: 'mcp', url: endless, headers: {}, tool: null })).toEqual({
       ok: false,
       reason: 'initialize: no JSON-RPC answer',
     })

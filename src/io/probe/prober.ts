@@ -1,17 +1,34 @@
 import type { CheckResult, DependencyCheck } from '../../model/probe.ts'
 import type { Redact } from '../../model/redact.ts'
+import type { Launcher } from '../../port/launcher.ts'
 import type { Prober } from '../../port/prober.ts'
 import { checkHttp } from './http.ts'
-import { checkMcp } from './mcp.ts'
+import { createCommandCheck } from './mcp-command.ts'
+import { checkMcp } from './mcp-http.ts'
 import { checkPostgres } from './postgres.ts'
 import { checkTcp } from './tcp.ts'
 
 const reasonLength = 300
 
 /** Checks what replicas share, from this node. Each check ends within its own timeout, whatever the other side does. */
-export function createProber(redact: Redact): Prober {
+export function createProber(redact: Redact, launcher: Launcher): Prober {
+  const checkCommand = createCommandCheck(launcher)
+  function run(name: string, check: DependencyCheck, bound: AbortSignal): Promise<CheckResult> {
+    switch (check.kind) {
+      case 'http':
+        return checkHttp(check, bound)
+      case 'tcp':
+        return checkTcp(check, bound)
+      case 'mcp':
+        return checkMcp(check, bound)
+      case 'mcp_command':
+        return checkCommand(name, check, bound)
+      case 'postgres':
+        return checkPostgres(check, bound)
+    }
+  }
   return {
-    async check({ check, probe }, signal) {
+    async check({ name, check, probe }, signal) {
       const bound = AbortSignal.any([signal, AbortSignal.timeout(probe.timeoutMs)])
       const aborted = new Promise<never>((_, reject) => {
         bound.addEventListener('abort', () => reject(bound.reason), { once: true })
@@ -19,7 +36,7 @@ export function createProber(redact: Redact): Prober {
       try {
         bound.throwIfAborted()
         // The race, because not every library gives up when told to.
-        return clean(await Promise.race([run(check, bound), aborted]), redact)
+        return clean(await Promise.race([run(name, check, bound), aborted]), redact)
       } catch (error) {
         return clean(
           { ok: false, reason: signal.aborted ? 'not finished: aborted' : reasonOf(error, probe.timeoutMs) },
@@ -27,19 +44,6 @@ export function createProber(redact: Redact): Prober {
         )
       }
     },
-  }
-}
-
-function run(check: DependencyCheck, bound: AbortSignal): Promise<CheckResult> {
-  switch (check.kind) {
-    case 'http':
-      return checkHttp(check, bound)
-    case 'tcp':
-      return checkTcp(check, bound)
-    case 'mcp':
-      return checkMcp(check, bound)
-    case 'postgres':
-      return checkPostgres(check, bound)
   }
 }
 

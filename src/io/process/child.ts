@@ -10,6 +10,7 @@ import type { PoolSpec } from '../../model/pool.ts'
 import { stripControls } from '../../model/redact.ts'
 import type { Group } from './cgroup.ts'
 import { commandLine } from './command.ts'
+import { shareCompiled } from './compiled.ts'
 import { buildEnvironment } from './environment.ts'
 import { unreadableFor } from './isolation.ts'
 import { type Machine, makeFolders, memoryIsPolled, processesAreUnlimited } from './machine.ts'
@@ -26,10 +27,13 @@ const drainTurns = 64
 const heapWords = /heap limit|JavaScript heap out of memory/
 const inspectorWords = /^(Debugger |For help, see: https:\/\/nodejs\.org|Waiting for the debugger)/
 
+/** What is started, and how: a pool's replica, or what else a pool's words can say. */
+export type Launchable = Pick<PoolSpec, 'name' | 'agent' | 'environment' | 'memoryBytes' | 'processLimit'>
+
 export interface LaunchPlan {
   /** Names its folders and its memory group, e.g. `support-3.7`. Unique among the living. */
   readonly name: string
-  readonly pool: PoolSpec
+  readonly pool: Launchable
   /** True: speaks frames on file descriptor 3. False: gets its input on stdin, and `onStdout` gets its output. */
   readonly channel: boolean
   /** Added to its environment. */
@@ -107,7 +111,7 @@ export class Child {
   async #start(): Promise<void> {
     const { pool } = this.#plan
     try {
-      const { argv, folders, strippedFolder } = await this.#prepare()
+      const { argv, folders, strippedFolder, compiledFolder } = await this.#prepare()
       if (this.#killed) return this.#end({ code: null, signal: 'SIGKILL', cause: 'signal', stderrTail: '' })
       const child = spawn(argv[0] ?? '', argv.slice(1), {
         detached: true,
@@ -122,6 +126,7 @@ export class Child {
           homeFolder: folders.home,
           temporaryFolder: folders.temporary,
           strippedFolder,
+          compiledFolder,
         }),
       })
       this.#adopt(child)
@@ -134,12 +139,13 @@ export class Child {
     const machine = this.#machine
     const { name, pool } = this.#plan
     const making = this.#makeGroup(pool)
-    const { bootFile, strippedFolder } =
+    const { bootFile, strippedFolder, compiledFolder } =
       pool.agent.kind === 'module'
         ? await machine.stripper.prepare(pool.name, pool.agent.path)
-        : { bootFile: machine.bootFile, strippedFolder: null }
+        : { bootFile: machine.bootFile, strippedFolder: null, compiledFolder: null }
     const { argv, files } = commandLine(pool, { root: machine.root, bootFile, chaos: machine.chaos })
     this.#user = this.#chooseUser([...files, machine.runFolder, ...(strippedFolder === null ? [] : [strippedFolder])])
+    if (compiledFolder !== null && this.#user !== null) shareCompiled(compiledFolder, this.#user)
     const [folders, group] = await Promise.all([makeFolders(join(machine.runFolder, name), this.#user), making])
     this.#group = group
     const wrapped = machine.isolation.wrap(argv, this.#user)
@@ -150,7 +156,7 @@ export class Child {
       group === null || this.#entersLater
         ? wrapped
         : ['/bin/sh', '-c', enter(group.entryFiles.length), 'sh', ...group.entryFiles, ...wrapped]
-    return { argv: entered, folders, strippedFolder }
+    return { argv: entered, folders, strippedFolder, compiledFolder }
   }
 
   get #entersLater(): boolean {
@@ -165,14 +171,14 @@ export class Child {
       const barrier = unreadableFor(user, file)
       if (barrier === null) continue
       this.#machine.blind(
-        `Replicas of ${this.#plan.pool.name} keep the supervisor’s user id and could harm it: ${barrier} is closed to other users, and ${file} is needed. Open it (chmod o+rx ${barrier}) or move it.`,
+        `Processes of ${this.#plan.pool.name} keep the supervisor’s user id and could harm it: ${barrier} is closed to other users, and ${file} is needed. Open it (chmod o+rx ${barrier}) or move it.`,
       )
       return null
     }
     return user
   }
 
-  async #makeGroup({ memoryBytes, processLimit: processes }: PoolSpec): Promise<Group | null> {
+  async #makeGroup({ memoryBytes, processLimit: processes }: Launchable): Promise<Group | null> {
     const { groups, blind } = this.#machine
     try {
       return (await groups?.create(this.marker, { memoryBytes, processes })) ?? null

@@ -6,7 +6,7 @@ import { runsFromSource } from './strip.ts'
 
 /** What runs, and the files that must be readable for it. */
 export function commandLine(
-  pool: PoolSpec,
+  pool: Pick<PoolSpec, 'name' | 'agent'>,
   { root, bootFile, chaos }: { readonly root: string; readonly bootFile: string; readonly chaos: boolean },
 ): { readonly argv: readonly string[]; readonly files: readonly string[] } {
   const { agent } = pool
@@ -22,7 +22,7 @@ export function commandLine(
   const argv = absoluteArguments(agent.command, root)
   const program = findCommand(argv[0] ?? '')
   if (program === null) {
-    throw Object.assign(new Error(`Command "${argv[0]}" of pool ${pool.name} is not there or not executable.`), {
+    throw Object.assign(new Error(`Command "${argv[0]}" of ${pool.name} is not there or not executable.`), {
       code: 'ENOENT',
     })
   }

@@ -20,6 +20,8 @@ export interface EnvironmentRequest {
   readonly temporaryFolder: string
   /** Folder of stripped TypeScript, or null. */
   readonly strippedFolder: string | null
+  /** Folder of compiled JavaScript, or null; the pool's own words go before it. */
+  readonly compiledFolder: string | null
 }
 
 type Variables = Readonly<Record<string, string | undefined>>
@@ -31,6 +33,7 @@ export function buildEnvironment(request: EnvironmentRequest, own: Variables = p
     if (passed && value !== undefined) environment[name] = value
   }
   return {
+    ...(request.compiledFolder === null ? {} : { NODE_COMPILE_CACHE: request.compiledFolder }),
     ...environment,
     HOME: request.homeFolder,
     TMPDIR: request.temporaryFolder,

@@ -8,12 +8,14 @@ import type { PoolSpec } from '../../model/pool.ts'
 import { createRedact } from '../../model/redact.ts'
 import type { Clock } from '../../port/clock.ts'
 import type { Inbox } from '../../port/inbox.ts'
+import type { Launch, LaunchEvents, Launched, Launcher } from '../../port/launcher.ts'
 import type { Log } from '../../port/log.ts'
 import type { HostEffect, LogLine, ProcessHost } from '../../port/process-host.ts'
 import type { Saboteur } from '../../port/saboteur.ts'
 import { BareReplica } from './bare.ts'
 import { secretValues } from './environment.ts'
 import { FramedReplica } from './framed.ts'
+import { Launches } from './launch.ts'
 import { createMachine, type Machine } from './machine.ts'
 import { enforceMemory, type MemorySubject, reportMemory } from './memory.ts'
 import type { Replica, ReplicaHooks } from './replica.ts'
@@ -47,11 +49,11 @@ const orphanBoundMs = 2_000
 const closeBoundMs = 4_000
 const reportMemoryEverySeconds = 2
 
-export function createProcessHost(options: ProcessHostOptions): ProcessHost & Saboteur {
+export function createProcessHost(options: ProcessHostOptions): ProcessHost & Saboteur & Launcher {
   return new Host(options)
 }
 
-class Host implements ProcessHost, Saboteur {
+class Host implements ProcessHost, Saboteur, Launcher {
   readonly #options: ProcessHostOptions
   readonly #machine: Machine
   readonly #pools: ReadonlyMap<PoolName, PoolSpec>
@@ -67,6 +69,7 @@ class Host implements ProcessHost, Saboteur {
   readonly #unkillable = new Map<Replica, string>()
   readonly #logs = new Map<ReplicaName, LogLine[]>()
   readonly #sabotage: Sabotage
+  readonly #launches: Launches
   readonly #timer: NodeJS.Timeout
   #seconds = 0
   #isLookingAtMemory = false
@@ -91,6 +94,7 @@ class Host implements ProcessHost, Saboteur {
       ...pools.flatMap(({ environment }) => secretValues(environment.pass, environment.set)),
     ])
     this.#sabotage = new Sabotage(options.clock, (name) => this.#replicas.get(name))
+    this.#launches = new Launches(this.#machine)
     inbox.onDrain(() => {
       for (const replica of this.#replicas.values()) replica.resume()
     })
@@ -116,6 +120,10 @@ class Host implements ProcessHost, Saboteur {
   outage(dependency: string, forMs: number): void {
     this.#sabotage.outage(dependency, forMs)
     for (const replica of this.#replicas.values()) replica.sabotage({ type: 'outage', dependency, forMs })
+  }
+
+  launch(what: Launch, events: LaunchEvents): Launched {
+    return this.#launches.launch(what, events)
   }
 
   logs(replica: ReplicaName): readonly LogLine[] {
@@ -144,6 +152,7 @@ class Host implements ProcessHost, Saboteur {
     this.#isClosed = true
     clearInterval(this.#timer)
     const closing = Promise.all([
+      this.#launches.close(),
       ...this.#sweeps,
       ...[...this.#replicas.values(), ...this.#corpses].map((replica) => replica.close()),
     ])

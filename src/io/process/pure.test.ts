@@ -67,6 +67,7 @@ describe('environment', () => {
     homeFolder: '/h',
     temporaryFolder: '/t',
     strippedFolder: null,
+    compiledFolder: null,
   }
   test('allow-list, own folders, the pool’s own words, and ours last', () => {
     const own = {
@@ -94,6 +95,13 @@ describe('environment', () => {
   })
   test('the folder of stripped types only when there is one', () => {
     expect(buildEnvironment({ ...request, strippedFolder: '/s' }, {})).toMatchObject({ PRUNELLA_STRIPPED: '/s' })
+  })
+
+  test('the folder of compiled code only when there is one, and not against the pool’s own word', () => {
+    expect(buildEnvironment(request, {})).not.toHaveProperty('NODE_COMPILE_CACHE')
+    expect(buildEnvironment({ ...request, compiledFolder: '/c' }, {})).toMatchObject({ NODE_COMPILE_CACHE: '/c' })
+    const set = { NODE_COMPILE_CACHE: '/own' }
+    expect(buildEnvironment({ ...request, set, compiledFolder: '/c' }, {})).toMatchObject(set)
   })
   test('values whose names say that they are secret', () => {
     expect(secretValues(['A_TOKEN', 'B', 'C_KEY'], { D_SECRET: 'd', LEVEL: 'e' }, { A_TOKEN: 'a', B: 'b' })).toEqual([

@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'no
 import { stripTypeScriptTypes } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import { compileOnce } from './compiled.ts'
 import { joinModules } from './join.ts'
 
 /** Absolute path of a TypeScript file → the version that was stripped, and the name of its JavaScript beside the index. */
@@ -11,6 +12,8 @@ export type StripIndex = Readonly<
 >
 
 export const indexFile = 'index.json'
+/** Beside the start file: what Node compiled of it. */
+export const compiledFolder = 'compiled'
 /** Files one agent may consist of, before the rest is left to Node's own stripping. */
 const filesMax = 5_000
 
@@ -48,12 +51,16 @@ export function runStripJob(folder: string, entries: readonly string[]): void {
 
 /**
  * Joins our own start file and all it imports into one file in `folder`. In its
- * index every file that went into it has that one's name.
+ * index every file that went into it has that one's name. A trial start then
+ * shows that a replica can start from it, and leaves its compiled code.
  *
  * @param api  What agents import as `prunella/agent`.
  * @public Called by name, in a process of its own: see `strip.ts`.
  */
-export function runJoinJob(folder: string, [bootFile, api]: readonly [bootFile: string, api: string]): void {
+export async function runJoinJob(
+  folder: string,
+  [bootFile, api]: readonly [bootFile: string, api: string],
+): Promise<void> {
   mkdirSync(folder, { recursive: true, mode: 0o755 })
   const versions = new Map<string, { readonly mtimeMs: number; readonly size: number }>()
   const text = joinModules(bootFile, api, (path) => {
@@ -64,6 +71,7 @@ export function runJoinJob(folder: string, [bootFile, api]: readonly [bootFile: 
   })
   const file = `boot-${createHash('sha256').update(text).digest('hex').slice(0, 16)}.mjs`
   writeInOneStep(join(folder, file), text)
+  await compileOnce(join(folder, file), join(folder, compiledFolder))
   const index = Object.fromEntries([...versions].map(([path, version]) => [path, { ...version, file }]))
   writeInOneStep(join(folder, indexFile), JSON.stringify(index))
 }

@@ -3,13 +3,13 @@ import { statSync } from 'node:fs'
 import { mkdir, readFile } from 'node:fs/promises'
 import { extname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { indexFile, type StripIndex } from './strip-job.ts'
+import { compiledFolder, indexFile, type StripIndex } from './strip-job.ts'
 
 /** `.ts` when we run from source, `.js` from the package. */
 const ownExtension = extname(import.meta.url)
 const jobUrl = new URL(`./strip-job${ownExtension}`, import.meta.url).href
 type JobName = 'runStripJob' | 'runJoinJob'
-const runJob = 'const [, url, name, folder, ...files] = process.argv; (await import(url))[name](folder, files)'
+const runJob = 'const [, url, name, folder, ...files] = process.argv; await (await import(url))[name](folder, files)'
 const jobBoundMs = 60_000
 
 /** What starts every module agent; plain JavaScript, also in `src`. */
@@ -24,6 +24,8 @@ export interface Prepared {
   readonly bootFile: string
   /** The folder for `PRUNELLA_STRIPPED`, or null when there is nothing to strip. */
   readonly strippedFolder: string | null
+  /** The folder for `NODE_COMPILE_CACHE`, or null where a start is from files that were not joined. */
+  readonly compiledFolder: string | null
 }
 
 /**
@@ -39,7 +41,7 @@ export interface Stripper {
 export function createStripper(cacheFolder: string, bootFile: string, onTrouble: (text: string) => void): Stripper {
   const indexes = new Map<string, StripIndex>()
   const running = new Map<string, Promise<void>>()
-  let joined: Promise<string> | null = null
+  let joined: Promise<Pick<Prepared, 'bootFile' | 'compiledFolder'>> | null = null
 
   async function refresh(folder: string, job: JobName, files: readonly [string, ...string[]]): Promise<void> {
     const index = indexes.get(folder) ?? (await readIndex(folder))
@@ -47,18 +49,18 @@ export function createStripper(cacheFolder: string, bootFile: string, onTrouble:
     indexes.set(folder, (await readIndex(folder)) ?? {})
   }
 
-  async function prepareBoot(): Promise<string> {
+  async function prepareBoot(): Promise<Pick<Prepared, 'bootFile' | 'compiledFolder'>> {
     const folder = join(cacheFolder, 'host', process.version)
     try {
       await refresh(folder, 'runJoinJob', [bootFile, apiFile])
       const file = indexes.get(folder)?.[bootFile]?.file
       if (file === undefined) throw new Error(`${folder} has no start file`)
-      return join(folder, file)
+      return { bootFile: join(folder, file), compiledFolder: join(folder, compiledFolder) }
     } catch (error) {
       onTrouble(
         `The files of an agent's host could not be joined (${String(error)}); each replica loads them one by one.`,
       )
-      return bootFile
+      return { bootFile, compiledFolder: null }
     }
   }
 
@@ -85,7 +87,7 @@ export function createStripper(cacheFolder: string, bootFile: string, onTrouble:
     async prepare(name, agentFile) {
       joined ??= prepareBoot()
       const [boot, strippedFolder] = await Promise.all([joined, prepareAgent(name, agentFile)])
-      return { bootFile: boot, strippedFolder }
+      return { ...boot, strippedFolder }
     },
   }
 }

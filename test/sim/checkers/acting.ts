@@ -51,6 +51,8 @@ export class ActingChecker implements Checker {
   }
 
   private begin(event: TraceEvent & { readonly kind: 'acting' }): void {
+    // What was given up is out of anybody's reach: whatever it still does is refused by its fence.
+    if (this.givenUp.has(keyOf(event))) return
     const { taskId, fence, replica, incarnation, step } = event
     const others = this.actors.get(taskId) ?? []
     const other = others[0]

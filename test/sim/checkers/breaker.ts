@@ -61,7 +61,7 @@ export class BreakerChecker implements Checker {
       case 'probed':
         if (this.isOpen && atMs - this.probedMs < this.spec.breaker.probeMs)
           this.trace.violate('probes_paced', `${this.spec.name} is asked again after ${atMs - this.probedMs} ms`)
-        this.probedMs = this.isOpen ? atMs : Number.NEGATIVE_INFINITY
+        this.probedMs = atMs
         return
       case 'committed':
         event.batch.decisions.forEach((changes, at) => {

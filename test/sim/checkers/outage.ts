@@ -2,6 +2,7 @@ import type { Change, ReplicaRecord } from '../../../src/model/change.ts'
 import type { ReplicaName, TaskId } from '../../../src/model/ids.ts'
 import type { PoolSpec } from '../../../src/model/pool.ts'
 import type { DependencySpec } from '../../../src/model/probe.ts'
+import type { Scenario } from '../scenario.ts'
 import type { Checker, Trace, TraceEvent } from '../trace.ts'
 
 type EndAttempt = Change & { readonly kind: 'end_attempt' }
@@ -34,13 +35,21 @@ interface Account {
  */
 export class OutageChecker implements Checker {
   readonly rule = 'outage'
-  readonly sees = ['committed', 'used', 'provider', 'supervisor', 'reopened'] as const
+  readonly sees = ['committed', 'used', 'provider', 'probe_answered', 'supervisor', 'reopened'] as const
   private readonly trace: Trace
   private readonly pools: ReadonlyMap<string, PoolSpec>
   private readonly dependency: string
   private readonly isGating: boolean
   /** Since when the supervisor has it written down as down, or null. */
   private downMs: number | null = null
+  /** Where its check never sees it, what the supervisor takes for its first sign: before that nothing but words pointed to it. */
+  private firstSignMs = Number.NEGATIVE_INFINITY
+  private readonly isUnseen: boolean
+  /** The last answer of its check, and whether any failed while it was down: then there is nothing to try. */
+  private isAnswering = true
+  private hasFailedCheck = false
+  /** When it gave answers that no task has tried yet: one may for each, and a later answer makes an earlier one void. */
+  private answersMs: readonly number[] = []
   /** Since when it is really down, or null; a supervisor that starts later knows nothing of what was before. */
   private sinceMs: number | null = null
   private bornMs = 0
@@ -51,9 +60,10 @@ export class OutageChecker implements Checker {
   private readonly accounts = new Map<TaskId, Account>()
   private readonly strikes = new Map<ReplicaName, ReplicaRecord>()
 
-  constructor(trace: Trace, pools: readonly PoolSpec[], dependency: DependencySpec) {
+  constructor(trace: Trace, { pools, isUnseen }: Pick<Scenario, 'pools' | 'isUnseen'>, dependency: DependencySpec) {
     this.trace = trace
     this.pools = new Map(pools.map((pool) => [pool.name, pool]))
+    this.isUnseen = isUnseen
     this.dependency = dependency.name
     this.isGating = dependency.critical || dependency.role === 'model_provider'
   }
@@ -64,8 +74,17 @@ export class OutageChecker implements Checker {
         this.sinceMs = event.up ? null : atMs
         this.missedMs = Number.POSITIVE_INFINITY
         return
+      case 'probe_answered':
+        this.isAnswering = event.ok
+        this.hasFailedCheck ||= !event.ok
+        this.answersMs = this.hasFailedCheck ? [] : [...this.answersMs, atMs]
+        return
       case 'supervisor':
-        if (event.what === 'born') this.bornMs = atMs
+        if (event.what !== 'born') return
+        this.bornMs = atMs
+        // It knows nothing of what the check of the one before it has said.
+        this.isAnswering = true
+        this.hasFailedCheck = false
         return
       case 'used':
         this.used(event, atMs)
@@ -96,19 +115,32 @@ export class OutageChecker implements Checker {
     batch.decisions.forEach((changes, at) => {
       if (result.outcomes[at] === 'applied') for (const change of changes) this.apply(change)
     })
-    if (before === null && this.downMs !== null) this.mustBeGivenBack(this.downMs)
+    if (before === null && this.downMs !== null) {
+      this.mustBeGivenBack(this.downMs)
+      this.answersMs = []
+      this.hasFailedCheck = !this.isAnswering
+    }
     if (this.downMs === null) return
     for (const { taskId, pool, needs } of result.leases.flat()) {
       const isHeld = this.isGating && this.pools.get(pool)?.dependsOn.includes(this.dependency) === true
-      if (isHeld || needs.includes(this.dependency))
-        this.trace.violate('outage_holds', `${taskId} is begun, and ${this.dependency} is known to be down`)
+      if (!isHeld && !needs.includes(this.dependency)) continue
+      if (isHeld && this.mayTry(batch.nowMs)) continue
+      this.trace.violate('outage_holds', `${taskId} is begun, and ${this.dependency} is known to be down`)
     }
+  }
+
+  private mayTry(claimedMs: number): boolean {
+    const later = this.answersMs.filter((atMs) => atMs > claimedMs)
+    const isAnswered = later.length < this.answersMs.length
+    this.answersMs = later
+    return isAnswered
   }
 
   private apply(change: Change): void {
     switch (change.kind) {
       case 'dependency':
         this.downMs = change.record.down?.sinceMs ?? null
+        if (this.isUnseen) this.firstSignMs = change.record.down?.firstSignMs ?? this.firstSignMs
         return
       case 'end_attempt':
         this.ended(change)
@@ -118,7 +150,8 @@ export class OutageChecker implements Checker {
         account.losses += change.losses
         if (account.isOver) account.lateRefunds += change.attempts
         account.counted = Math.max(0, account.counted - change.attempts)
-        account.charges.splice(0, change.attempts)
+        // Of the newest: what is older than its first sign is not given back.
+        account.charges.splice(Math.max(0, account.charges.length - change.attempts))
         return
       }
       case 'replica':
@@ -162,16 +195,24 @@ export class OutageChecker implements Checker {
   private mustBeGivenBack(downMs: number): void {
     const { sinceMs } = this
     if (sinceMs === null || this.bornMs > sinceMs) return
+    // What a task was charged with is remembered for as long as a strike lives.
+    const periods = [...this.pools.values()].map(({ recovery }) => recovery.strikePeriodMs)
+    const fromMs = Math.max(sinceMs, this.firstSignMs, this.isUnseen ? downMs - Math.min(...periods) : sinceMs)
     for (const [taskId, { charges, counted, firstMissMs, isOver }] of this.accounts) {
-      const own = charges.filter((atMs) => atMs >= sinceMs && atMs <= downMs)
+      const own = charges.filter((atMs) => atMs >= fromMs && atMs <= downMs)
       if (own.length === 0) continue
       if (!isOver)
         this.trace.violate('outage_refunds', `${taskId} keeps ${own.length} attempts that ${this.dependency} failed`)
-      else if (own.length === counted && firstMissMs >= sinceMs)
+      // A task may use up its attempts while nothing but its own words speak of an outage.
+      else if (!this.isUnseen && own.length === counted && firstMissMs >= sinceMs)
         this.trace.violate('outage_fails_nobody', `${taskId} has failed, and only ${this.dependency} was at fault`)
     }
     for (const { name, strikes } of this.strikes.values())
-      if (strikes.some(({ atMs, dependency }) => dependency === this.dependency && atMs > this.missedMs))
+      if (
+        strikes.some(
+          ({ atMs, dependency }) => dependency === this.dependency && atMs > Math.max(this.missedMs, this.firstSignMs),
+        )
+      )
         this.trace.violate('outage_refunds', `${name} keeps a strike for what ${this.dependency} failed`)
   }
 

@@ -1,5 +1,6 @@
 import { parseReplicaName, type ReplicaName, type TaskId } from '../../../src/model/ids.ts'
 import type { PoolSpec } from '../../../src/model/pool.ts'
+import type { Scenario } from '../scenario.ts'
 import type { Checker, ProcessName, Trace, TraceEvent, Wound } from '../trace.ts'
 import { keyOf } from './acting.ts'
 import type { LedgerChecker } from './ledger.ts'
@@ -12,11 +13,22 @@ const healedExcuseMs = 30_000
  * R7: nobody is ended or reset who is inside its deadlines. The simulator knows
  * what is really wrong with whom; everything else needs a person's word, or a
  * deadline of the submitter. R12: in a pool that is only observed what is wrong
- * excuses nothing: every living process is left alone.
+ * excuses nothing: every living process is left alone. An outage that its own
+ * check does not see looks like a fault of whoever meets it first (R1: the check
+ * is the second witness), until it is known.
  */
 export class WrongKillChecker implements Checker {
   readonly rule = 'slow_is_not_dead'
-  readonly sees = ['commit_failed', 'wound', 'operator', 'effect', 'process', 'observed'] as const
+  readonly sees = [
+    'commit_failed',
+    'wound',
+    'operator',
+    'effect',
+    'process',
+    'observed',
+    'provider',
+    'committed',
+  ] as const
   private readonly trace: Trace
   private readonly ledger: LedgerChecker
   private readonly places: Places
@@ -28,18 +40,30 @@ export class WrongKillChecker implements Checker {
   private readonly excusedExits = new Map<string, number>()
   private readonly excusedTasks = new Set<TaskId>()
   private readonly gone = new Set<string>()
+  private readonly isUnseen: boolean
+  /** Until when an outage that no check sees may be taken for a fault; and since when it is known. */
+  private unseenUntilMs = Number.NEGATIVE_INFINITY
+  private knownMs = Number.POSITIVE_INFINITY
 
-  constructor(trace: Trace, ledger: LedgerChecker, places: Places, pools: readonly PoolSpec[]) {
+  constructor(trace: Trace, ledger: LedgerChecker, places: Places, scenario: Pick<Scenario, 'pools' | 'isUnseen'>) {
     this.trace = trace
     this.ledger = ledger
     this.places = places
-    this.pools = pools
+    this.pools = scenario.pools
+    this.isUnseen = scenario.isUnseen
   }
 
   see(event: TraceEvent, atMs: number): void {
     switch (event.kind) {
       case 'wound':
         this.wounded(event, atMs)
+        return
+      case 'provider':
+        if (this.isUnseen) this.unseenUntilMs = event.up ? atMs + healedExcuseMs : Number.POSITIVE_INFINITY
+        return
+      case 'committed':
+        for (const change of event.batch.decisions.flat())
+          if (change.kind === 'dependency') this.knownMs = change.record.down?.sinceMs ?? Number.POSITIVE_INFINITY
         return
       case 'commit_failed':
         for (const key of this.healedMs.keys()) this.healedMs.set(key, atMs)
@@ -79,6 +103,8 @@ export class WrongKillChecker implements Checker {
     return (
       this.gone.has(key) ||
       (this.excusedExits.get(name.replica) ?? 0) > 0 ||
+      // A drain that was decided before it was known may end after that.
+      (atMs <= this.unseenUntilMs && atMs - this.knownMs <= healedExcuseMs) ||
       (!this.isObserved(name.replica) && ((this.open.get(key)?.size ?? 0) > 0 || healedAgoMs <= healedExcuseMs))
     )
   }
