@@ -1,8 +1,9 @@
 /** Whose fault is it: every kind of fault injected, simulated and with real processes, and whether the right culprit was named. */
+import type { Culprit } from '../src/model/fault.ts'
 import { allKinds, kindNames, realNames } from './parts/attribution-kinds.ts'
 import { tryAllReal } from './parts/attribution-real.ts'
 import { trySimulated } from './parts/attribution-simulated.ts'
-import { isRight, type Trial, verdicts } from './parts/attribution-verdict.ts'
+import { culprits, isRight, type Trial, type Verdict, verdicts } from './parts/attribution-verdict.ts'
 import { type Row, report, row, settingsOf } from './support.ts'
 
 const bar = 95
@@ -24,7 +25,7 @@ export async function run(argv: readonly string[]): Promise<boolean> {
     const trials = part === 'simulated' ? await simulated(settings, isAsked) : await real(settings, isAsked)
     if (trials.length === 0) continue
     console.log(`${part}, ${trials.length} trials:`)
-    printMatrix(trials)
+    printMatrix(matrixOf(trials))
     rows.push(...rowsOf(part, trials))
   }
   if (askedKinds.length > 0 && askedKinds.length < only.length - parts.length)
@@ -54,28 +55,40 @@ async function simulated({ runs, seed }: Sample, isAsked: (name: string) => bool
 async function real({ runs, seed, short }: Sample, isAsked: (name: string) => boolean): Promise<readonly Trial[]> {
   const sample = { runs: Math.min(runs, short ? realRuns.short : realRuns.full), seed }
   return tryAllReal(realNames.filter(isAsked), sample, (trial) => {
-    console.error(`real ${trial.kind}, seed ${trial.seed}: ${isRight(trial) ? 'right' : `WRONG\n${inWords(trial)}`}`)
+    console.error(`real ${trial.kind}: ${isRight(trial) ? 'right' : 'WRONG'}\n${inWords(trial)}`)
   })
 }
 
-function inWords({ seed, verdict, courses }: Trial): string {
-  return `  seed ${seed}: ${verdict}\n    ${courses.map(({ words }) => words).join('\n    ')}`
+function inWords({ seed, verdict, words }: Trial): string {
+  return [`  seed ${seed}: ${verdict}`, ...words].join('\n    ')
+}
+
+interface Cell {
+  readonly truth: Culprit
+  readonly verdict: Verdict
+  readonly count: number
+}
+
+/** The confusion matrix, without the truths that were not tried. */
+function matrixOf(trials: readonly Trial[]): readonly Cell[] {
+  return culprits.flatMap((truth) => {
+    const own = trials.filter(({ kind }) => allKinds[kind].truth === truth)
+    const count = (verdict: Verdict): number => own.filter((trial) => trial.verdict === verdict).length
+    return own.length === 0 ? [] : verdicts.map((verdict) => ({ truth, verdict, count: count(verdict) }))
+  })
 }
 
 /** Truth down, verdict across. */
-function printMatrix(trials: readonly Trial[]): void {
+function printMatrix(cells: readonly Cell[]): void {
   console.log(`${'truth'.padEnd(12)}${verdicts.map((verdict) => verdict.padStart(12)).join('')}`)
-  for (const truth of verdicts) {
-    const own = trials.filter(({ kind }) => allKinds[kind].truth === truth)
-    if (own.length === 0) continue
-    const counts = verdicts.map((verdict) => own.filter((trial) => trial.verdict === verdict).length)
-    console.log(`${truth.padEnd(12)}${counts.map((count) => String(count).padStart(12)).join('')}`)
-  }
+  for (const [truth, row] of Map.groupBy(cells, (cell) => cell.truth))
+    console.log(`${truth.padEnd(12)}${row.map(({ count }) => String(count).padStart(12)).join('')}`)
 }
 
 function rowsOf(part: Part, trials: readonly Trial[]): readonly Row[] {
   const share = (some: readonly Trial[]): number => (100 * some.filter(isRight).length) / some.length
-  const atFirst = trials.filter((trial) => isRight({ ...trial, verdict: trial.first }))
+  const atFirst = trials.map((trial) => ({ ...trial, verdict: trial.first }))
+  const misled = atFirst.filter((trial) => trial.verdict !== 'unknown' && !isRight(trial))
   const names = (part === 'simulated' ? kindNames : realNames).filter((name) =>
     trials.some(({ kind }) => kind === name),
   )
@@ -84,9 +97,12 @@ function rowsOf(part: Part, trials: readonly Trial[]): readonly Row[] {
     return row(`${part}, ${name} (${allKinds[name].truth}): right, of ${own.length}`, [share(own)], '%')
   })
   const tookS = trials.flatMap(({ tookMs }) => (tookMs === null ? [] : [tookMs / 1_000]))
+  const cells = matrixOf(trials).filter(({ count }) => count > 0)
   return [
     ...rows,
-    row(`${part}, first verdict right`, [(100 * atFirst.length) / trials.length], '%'),
+    ...cells.map(({ truth, verdict, count }) => row(`${part}, truth ${truth}, verdict ${verdict}`, [count], 'trials')),
+    row(`${part}, first verdict right`, [share(atFirst)], '%'),
+    row(`${part}, first verdict names another culprit`, [(100 * misled.length) / trials.length], '%'),
     row(`${part}, until every verdict stood`, tookS, 's'),
     row(`${part}, right culprit, of ${trials.length}`, [share(trials)], '%', {
       text: `at least ${bar} %`,

@@ -1,5 +1,6 @@
 import { writeSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { Client } from 'pg'
 import { type Context, defineAgent } from 'prunella/agent'
 
 interface Input {
@@ -10,7 +11,18 @@ interface Input {
 }
 
 const held: Buffer[] = []
+const heap: number[][] = []
 const never = (): Promise<never> => new Promise(() => undefined)
+
+const tooLarge = { promptTokens: 20_000, windowTokens: 10_000, failure: 'context_overflow' } as const
+
+/** The loop turns meanwhile, so that nobody takes it for one that hangs. */
+async function fillHeap(): Promise<never> {
+  for (;;) {
+    heap.push(new Array(2 ** 20).fill(0.5))
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+}
 
 /** Faults that a task carries with it. */
 const deeds = {
@@ -22,6 +34,7 @@ const deeds = {
       await sleep(10)
     }
   },
+  heap: fillHeap,
   spin: () => {
     for (;;);
   },
@@ -36,8 +49,12 @@ const deeds = {
       await sleep(20)
     }
   },
-  overflow: (ctx: Context) => {
-    ctx.model({ promptTokens: 20_000, windowTokens: 10_000, failure: 'context_overflow' })
+  overflow: ({ model, signal }: Context) => {
+    model(tooLarge)
+    return aborted(signal)
+  },
+  overflow_deaf: ({ model }: Context) => {
+    model(tooLarge)
     return never()
   },
   reject: () => {
@@ -61,6 +78,7 @@ export default defineAgent<Input, null>({
     for (let at = 0; at < input.steps; at++) {
       await ctx.step(`step-${at}`, ({ signal }) => sleep(input.stepMs, null, { signal }))
       if (process.env['PROVIDER'] !== undefined) await ask(ctx, at)
+      if (process.env['DATABASE'] !== undefined) await note(ctx, at)
       if (at === 0 && input.do !== undefined) await deeds[input.do](ctx)
     }
     return null
@@ -77,7 +95,22 @@ async function ask(ctx: Context, at: number): Promise<void> {
     // The answer is here, and whoever waits for it is never told.
     return text === 'lose this' ? aborted(signal) : text
   }
-  await ctx.tool('ask', { task: ctx.idempotencyKey, at }, call, dependency === undefined ? {} : { dependency })
+  const uses = dependency === undefined ? {} : { dependency }
+  const answer = await ctx.tool('ask', { task: ctx.idempotencyKey, at }, call, uses)
+  if (answer === 'fill your heap') await fillHeap()
+}
+
+/** On a connection of its own, given up after a second. */
+async function note(ctx: Context, at: number): Promise<void> {
+  const patience = { connectionTimeoutMillis: 1_000, query_timeout: 1_000 }
+  const call = async (): Promise<null> => {
+    const client = new Client({ connectionString: process.env['DATABASE'], ...patience })
+    client.on('error', () => undefined) // The query that is under way says so.
+    await client.connect()
+    await client.query('SELECT 1').finally(() => void client.end())
+    return null
+  }
+  await ctx.tool('note', { task: ctx.idempotencyKey, at }, call, { dependency: 'database' })
 }
 
 /** Ends as a call should whose attempt is over. */

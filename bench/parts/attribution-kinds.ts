@@ -94,12 +94,6 @@ export const kinds = {
 export type KindName = keyof typeof kinds
 export const kindNames = Object.keys(kinds) as KindName[]
 
-/** Kinds of the simulated part that real processes cannot be given from outside, with the reason. */
-export const notReal = {
-  heap_exhausted: 'the same as out_of_memory from outside: both are told by how the process ended',
-  database_down: 'has a benchmark of its own, with a real Postgres',
-} as const satisfies Partial<Record<KindName, string>>
-
 /** Kinds that are done to real processes only. */
 const moreKinds = {
   context_grows: kind(
@@ -122,7 +116,6 @@ const moreKinds = {
   ),
 } satisfies Record<string, Kind>
 
-type RealName = Exclude<KindName, keyof typeof notReal> | keyof typeof moreKinds
 export const allKinds = { ...kinds, ...moreKinds }
-export const realNames = Object.keys(allKinds).filter((name) => !(name in notReal)) as RealName[]
-export type { RealName }
+export type RealName = keyof typeof allKinds
+export const realNames = Object.keys(allKinds) as RealName[]

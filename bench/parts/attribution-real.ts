@@ -3,7 +3,7 @@ import { createRandom } from '../../test/sim/random.ts'
 import { allKinds, type RealName } from './attribution-kinds.ts'
 import { type Draw, Stage } from './attribution-stage.ts'
 import { plots } from './attribution-strikes.ts'
-import { type Trial, trialOf } from './attribution-verdict.ts'
+import { failedTrial, type Trial, trialOf } from './attribution-verdict.ts'
 
 /** Nodes side by side: most of the time each of them waits. */
 const atOnce = 5
@@ -75,7 +75,8 @@ export async function tryAllReal(
   const trials: Trial[] = []
   const work = async (queue: typeof wanted): Promise<void> => {
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-      const trial = await tryReal(next.name, next.seed)
+      const { name, seed } = next
+      const trial = await tryReal(name, seed).catch((error: unknown) => failedTrial(name, seed, error))
       trials.push(trial)
       done(trial)
     }

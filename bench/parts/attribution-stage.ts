@@ -9,6 +9,7 @@ import type { WireIncident, WireInjection, WireReplica, WireTask } from '../../s
 import type { PrunellaConfig } from '../../src/config/index.ts'
 import type { ChaosFault } from '../../src/model/chaos.ts'
 import type { Json } from '../../src/model/json.ts'
+import { Postgres } from '../../test/postgres.ts'
 import type { SimRandom } from '../../test/sim/random.ts'
 import { agentFile, benchNode, waitFor } from '../support.ts'
 import { Courses } from './attribution-verdict.ts'
@@ -38,6 +39,8 @@ export interface Shape {
   readonly uses?: 'named' | 'unnamed'
   /** Only tasks that say so need it, not the pool. */
   readonly someNeedIt?: true
+  /** The pool needs a database of its own: a real Postgres. */
+  readonly hasDatabase?: true
   /** The supervisor is a process of its own, to be hurt. */
   readonly apart?: true
   readonly asksForSetup?: true
@@ -74,6 +77,7 @@ export class Stage {
   private client: Client | null = null
   private load: Load | null = null
   private running: Running | null = null
+  private postgres: Postgres | null = null
   private readonly own = new Set<string>()
   private struckMs: number | null = null
   private readonly startMs = Date.now()
@@ -98,13 +102,20 @@ export class Stage {
     return pid
   }
 
+  get database(): Postgres {
+    if (this.postgres === null) throw new Error('this kind has no database')
+    return this.postgres
+  }
+
   get storePath(): string {
     return join(this.running?.folder ?? '', '.prunella', 'state.db')
   }
 
   async open(): Promise<void> {
     await this.provider.listen()
-    const config = configOf(this.shape, this.draw, this.provider.url, this.pool)
+    if (this.shape.hasDatabase === true) this.postgres = await Postgres.start()
+    const urls = { provider: this.provider.url, database: this.postgres?.url ?? '' }
+    const config = configOf(this.shape, this.draw, urls, this.pool)
     this.running = await (this.shape.apart === true ? apart(config) : within(config))
     this.client = createClient({ url: this.running.url, token, fetch })
     const { steps, stepMs } = this.draw
@@ -114,6 +125,7 @@ export class Stage {
   async close(): Promise<void> {
     await this.running?.end()
     await this.provider.refuse()
+    await this.postgres?.remove()
   }
 
   /** Looks at everything once, and keeps the pool busy. */
@@ -139,6 +151,11 @@ export class Stage {
     }
   }
 
+  /** @throws Error when it did not become so in time: then the fault was not done. */
+  async must(condition: () => boolean | Promise<boolean>, what: string, withinMs: number): Promise<void> {
+    if (!(await this.until(condition, withinMs))) throw new Error(`waited ${withinMs} ms for ${what}`)
+  }
+
   /** From now on the fault is there. */
   struck(): void {
     this.struckMs ??= Date.now()
@@ -153,7 +170,10 @@ export class Stage {
   /** Every attempt at the tasks of its own was charged to them, to the last. */
   async isCharged(): Promise<boolean> {
     const own = await Promise.all([...this.own].map((id) => this.task(id)))
-    return own.length > 0 && own.every(({ status, attempts }) => status === 'dead_letter' && attempts.length === 3)
+    // It fails when as many as that were counted: there were no others.
+    const isItsOwn = ({ status, attempts }: WireTask): boolean =>
+      status === 'failed' && attempts.length === clocks.retry.attempts
+    return own.length > 0 && own.every(isItsOwn)
   }
 
   async replicas(): Promise<readonly WireReplica[]> {
@@ -222,11 +242,18 @@ export class Stage {
   }
 }
 
-function configOf({ pool, uses, someNeedIt, asksForSetup, patient }: Shape, draw: Draw, url: string, name: string) {
+interface Urls {
+  readonly provider: string
+  readonly database: string
+}
+
+function configOf(shape: Shape, draw: Draw, urls: Urls, name: string) {
+  const { pool, uses, someNeedIt, hasDatabase, asksForSetup, patient } = shape
   const set = {
-    ...(uses === undefined ? {} : { PROVIDER: url }),
+    ...(uses === undefined ? {} : { PROVIDER: urls.provider }),
     ...(uses === 'named' ? { DEPENDENCY: 'provider' } : {}),
-    ...(asksForSetup === undefined ? {} : { SETUP: url }),
+    ...(hasDatabase === undefined ? {} : { DATABASE: urls.database }),
+    ...(asksForSetup === undefined ? {} : { SETUP: urls.provider }),
   }
   const whole: Pool = {
     agent: agentFile('judged'),
@@ -235,16 +262,20 @@ function configOf({ pool, uses, someNeedIt, asksForSetup, patient }: Shape, draw
     environment: { set },
     ...(patient === undefined ? clocks : {}),
     ...(uses === undefined || someNeedIt === true ? {} : { dependsOn: ['provider'] }),
+    ...(hasDatabase === undefined ? {} : { dependsOn: ['database'] }),
     ...pool,
   }
-  const dependency = {
-    ...{ check: { http: `${url}/models` }, critical: someNeedIt === undefined, period: '1s', timeout: '400ms' },
-    ...{ breaker, role: someNeedIt === true ? ('tool' as const) : ('other' as const) },
-  } as const
-  return {
-    pools: { [name]: whole },
-    dependencies: uses === undefined ? {} : { provider: dependency },
-  } satisfies PrunellaConfig
+  const patience = { period: '1s', timeout: '400ms', breaker } as const
+  const provider = {
+    ...{ ...patience, check: { http: `${urls.provider}/models` }, critical: someNeedIt === undefined },
+    role: someNeedIt === undefined ? ('other' as const) : ('tool' as const),
+  }
+  const database = { ...patience, check: { postgres: urls.database }, critical: true, role: 'database' } as const
+  const dependencies = {
+    ...(uses === undefined ? {} : { provider }),
+    ...(hasDatabase === undefined ? {} : { database }),
+  }
+  return { pools: { [name]: whole }, dependencies } satisfies PrunellaConfig
 }
 
 async function within({ pools, dependencies }: ReturnType<typeof configOf>): Promise<Running> {

@@ -47,6 +47,8 @@ function carried(deeds: readonly string[], more: Partial<Plot> = {}): Plot {
   }
 }
 
+const outageMs = [4_000, 9_000] as const
+
 function outage(begin: (stage: Stage) => Promise<void> | void, more: Partial<Plot> = {}): Plot {
   return {
     uses: 'named',
@@ -54,7 +56,7 @@ function outage(begin: (stage: Stage) => Promise<void> | void, more: Partial<Plo
     async strike(stage) {
       stage.struck()
       await begin(stage)
-      await sleep(stage.draw.random.between(4_000, 9_000))
+      await sleep(stage.draw.random.between(...outageMs))
       await mend(stage)
     },
   }
@@ -107,14 +109,12 @@ async function oneCrash(stage: Stage): Promise<void> {
 async function crashAndCancel(stage: Stage): Promise<void> {
   const { random } = stage.draw
   stage.wanted = null
+  await stage.must(() => stage.isSettled(), 'the pool to have nothing to do', 20_000)
   const isTask = random.chance(0.5)
   const id = await stage.submit(isTask ? { do: 'crash' } : { steps: 100 })
   if (isTask) stage.struck()
-  else {
-    await stage.busy()
-    await stage.chaos('crash')
-  }
-  await stage.until(async () => (await stage.task(id)).attempts[0]?.endedAt != null, 10_000)
+  else await stage.chaos('crash', { replica: await stage.holder(id) })
+  await stage.must(async () => (await stage.task(id)).attempts[0]?.endedAt != null, 'its attempt to end', 10_000)
   await stage.api.post(`/api/v1/tasks/${id}/cancel`, { reason: 'bench' })
 }
 
@@ -180,14 +180,33 @@ async function stallOnce(stage: Stage): Promise<void> {
   const { provider, draw } = stage
   provider.losesNext = draw.random.pick(['answer', 'agent'])
   stage.struck()
-  await stage.until(() => provider.losesNext === null, 10_000)
+  await stage.must(() => provider.losesNext === null, 'a call to lose', 10_000)
 }
 
-async function cut(stage: Stage): Promise<void> {
-  const { incarnation } = await stage.replica()
-  stage.provider.cut = `${stage.victim} ${incarnation}`
+/** The victim is ill until it is replaced. If it is not, the verdict says so. */
+function ill(how: 'cut' | 'heap', more: Partial<Plot> = {}): Plot {
+  return {
+    uses: 'named',
+    ...more,
+    async strike(stage) {
+      const { incarnation } = await stage.replica()
+      stage.provider.ill = { process: `${stage.victim} ${incarnation}`, how }
+      stage.struck()
+      await stage.until(async () => (await stage.replica()).incarnation > incarnation, 20_000)
+    },
+  }
+}
+
+/** Its server is ended or stopped: connections are refused, or nobody answers. */
+async function databaseDown(stage: Stage): Promise<void> {
+  const { random } = stage.draw
+  const ends = random.chance(0.5)
   stage.struck()
-  await stage.until(async () => (await stage.replica()).incarnation > incarnation, 20_000)
+  if (ends) await stage.database.stop()
+  else stage.database.freeze()
+  await sleep(random.between(...outageMs))
+  if (ends) await stage.database.resume()
+  else stage.database.thaw()
 }
 
 export const plots: Readonly<Record<RealName, Plot>> = {
@@ -199,7 +218,8 @@ export const plots: Readonly<Record<RealName, Plot>> = {
   going_in_circles: chaos(['tool-loop', 'tool-cycle', 'same-error', 'talk', 'monologue']),
   protocol_violation: chaos(['garbage']),
   leak: chaos(['leak'], { pool: limited }),
-  lost_connections: { uses: 'named', strike: cut },
+  heap_exhausted: ill('heap'),
+  lost_connections: ill('cut'),
   bad_start: { asksForSetup: true, before: failsTwice, strike: badStart },
   repeated_crash: { strike: crashAgain },
   context_grows: chaos(['context']),
@@ -211,7 +231,7 @@ export const plots: Readonly<Record<RealName, Plot>> = {
   poison_garbage: carried(['garbage']),
   stalls_everywhere: carried(['stall']),
   circles_everywhere: carried(['circles']),
-  too_large: carried(['overflow']),
+  too_large: carried(['overflow', 'overflow_deaf']),
   rejected: carried(['reject']),
   provider_refuses: outage(refuse),
   provider_unnamed: outage(refuse, { uses: 'unnamed' }),
@@ -220,6 +240,7 @@ export const plots: Readonly<Record<RealName, Plot>> = {
   provider_limits: mood('limits'),
   provider_overloaded: mood('overloaded'),
   provider_rejects_key: mood('rejects_key'),
+  database_down: { hasDatabase: true, strike: databaseDown },
   provider_quota: mood('quota'),
   tool_lost: outage(refuse, { someNeedIt: true }),
   supervisor_paused: { apart: true, strike: pause },

@@ -4,16 +4,10 @@ import { allKinds } from './attribution-kinds.ts'
 
 type AnyKind = keyof typeof allKinds
 
-/** `nobody`: no incident accused anybody. */
-export type Verdict = Culprit | 'nobody'
-export const verdicts = [
-  'agent',
-  'task',
-  'dependency',
-  'node',
-  'unknown',
-  'nobody',
-] as const satisfies readonly Verdict[]
+/** `nobody`: no incident accused anybody. `not done`: the fault could not be injected, or the node failed under it. */
+export type Verdict = Culprit | 'nobody' | 'not done'
+export const culprits = ['agent', 'task', 'dependency', 'node', 'unknown'] as const satisfies readonly Culprit[]
+export const verdicts: readonly Verdict[] = [...culprits, 'nobody', 'not done']
 
 /** An incident over its whole life, as the ledger had it. */
 export interface Course {
@@ -23,7 +17,7 @@ export interface Course {
   /** From the injection to the first verdict, and to the one that stood in the end, ms. */
   readonly firstMs: number
   readonly lastMs: number
-  /** For people: kind, subject and why. */
+  /** Subject, kind and why. */
   readonly words: string
 }
 
@@ -35,7 +29,8 @@ export interface Trial {
   readonly first: Verdict
   /** From the injection until every verdict stood, ms; null where nobody was accused. */
   readonly tookMs: number | null
-  readonly courses: readonly Course[]
+  /** Of each incident, for people. */
+  readonly words: readonly string[]
 }
 
 /** What of an incident is looked at. */
@@ -79,14 +74,19 @@ export function trialOf(kind: AnyKind, seed: number, courses: readonly Course[],
   const [earliest] = courses
   if (earliest === undefined) {
     const verdict = told === 'ledger' && charged ? 'task' : 'nobody'
-    return { kind, seed, verdict, first: verdict, tookMs: null, courses }
+    return { kind, seed, verdict, first: verdict, tookMs: null, words: [] }
   }
   return {
-    ...{ kind, seed, courses },
+    ...{ kind, seed, words: courses.map(({ words }) => words) },
     verdict: (courses.find(({ last }) => last !== truth) ?? earliest).last,
     first: earliest.first,
     tookMs: Math.max(...courses.map(({ lastMs }) => lastMs)),
   }
+}
+
+export function failedTrial(kind: AnyKind, seed: number, error: unknown): Trial {
+  const words = error instanceof Error ? (error.stack ?? error.message) : String(error)
+  return { kind, seed, verdict: 'not done', first: 'not done', tookMs: null, words: [words] }
 }
 
 export function isRight({ kind, verdict }: Trial): boolean {

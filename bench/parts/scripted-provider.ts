@@ -16,8 +16,8 @@ export class ScriptedProvider {
   mood: Mood = 'well'
   /** What a setup that asks is told, by replica. */
   setup: (replica: string) => string = () => 'ok'
-  /** The process whose connections are cut: `REPLICA INCARNATION`. */
-  cut: string | null = null
+  /** The one process (`REPLICA INCARNATION`) whose connections are cut, or that is told to fill its heap. */
+  ill: { readonly process: string; readonly how: 'cut' | 'heap' } | null = null
   /** Calls of which nothing more is heard: the answer is withheld, or sent to an agent that loses it. */
   losesNext: 'answer' | 'agent' | null = null
   private server: Server | null = null
@@ -61,10 +61,10 @@ export class ScriptedProvider {
     const { 'x-replica': replica = '', 'x-incarnation': incarnation } = request.headers
     if (request.url === '/setup') return void response.end(this.setup(String(replica)))
     const isCheck = request.method === 'GET'
-    if (this.mood === 'hangs' || (!isCheck && this.cut === `${replica} ${incarnation}`)) {
-      if (this.mood !== 'hangs') request.socket.destroy()
-      return
-    }
+    if (this.mood === 'hangs') return
+    const ill = !isCheck && this.ill?.process === `${replica} ${incarnation}` ? this.ill.how : null
+    if (ill === 'cut') return void request.socket.destroy()
+    if (ill === 'heap') return void response.end('fill your heap')
     const refusal = refusals[this.mood]
     if (refusal !== undefined && (refusal.checkToo || !isCheck)) {
       const headers = refusal.status === 429 ? { 'retry-after': '2' } : {}
