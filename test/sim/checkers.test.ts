@@ -391,21 +391,3 @@ test.each([
   checkers.outbox('webhook', new Set(waiting))
   expect(trace.violations.map((violation) => violation.rule)).toEqual(rules)
 })
-
-const slept = (what: 'paused' | 'woke' | 'born'): TraceEvent => ({ kind: 'supervisor', what })
-
-test.each([
-  { name: 'the store had refused it: it was on its way', before: [refused()], during: [], rules: [] },
-  { name: 'the store works: it is a new one', before: [], during: [], rules: ['slow_is_not_dead'] },
-  {
-    name: 'another supervisor came meanwhile: what was refused is gone',
-    ...{ before: [refused()], during: [slept('born')], rules: ['slow_is_not_dead'] },
-  },
-])('after half a minute of sleep the verdict about what had healed before it, and $name', (row) => {
-  const { clock, trace } = check()
-  for (const event of [wound, { ...wound, healed: true }, ...row.before, slept('paused'), ...row.during])
-    trace.note(event)
-  clock.advanceTo(30_001)
-  for (const event of [slept('woke'), acted, terminate]) trace.note(event)
-  expect(trace.violations.map(({ rule }) => rule)).toEqual(row.rules)
-})
