@@ -93,3 +93,29 @@ export const kinds = {
 
 export type KindName = keyof typeof kinds
 export const kindNames = Object.keys(kinds) as KindName[]
+
+/** Kinds that are done to real processes only. */
+const moreKinds = {
+  context_grows: kind(
+    'agent',
+    'One attempt lets its prompt grow until it fills the window; its task completes elsewhere.',
+  ),
+  files_leak: kind('agent', 'One process opens files and never closes them, with tasks and without.'),
+  bad_build: kind(
+    'agent',
+    'The same bad build in every replica: none gets through its setup, and the machine has room.',
+  ),
+  provider_overloaded: kind('dependency', 'The provider answers every call, and its check, with status 503.'),
+  provider_rejects_key: kind(
+    'dependency',
+    'The provider takes the key of the pool no more (401): every replica has the same, and no restart mends it.',
+  ),
+  provider_quota: kind(
+    'dependency',
+    'The quota is used up: every call is turned away with 429 and insufficient_quota, the list of models is still there.',
+  ),
+} satisfies Record<string, Kind>
+
+export const allKinds = { ...kinds, ...moreKinds }
+export type RealName = keyof typeof allKinds
+export const realNames = Object.keys(allKinds) as RealName[]

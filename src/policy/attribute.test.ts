@@ -56,3 +56,8 @@ test.each([
   if (last === undefined) throw new Error('no marks')
   expect(attribute(marks, last, quiet).culprit).toBe(culprit)
 })
+
+test('what is left to do about a convicted task is on its account, whatever else is known of the replica', () => {
+  const last = mark(0, 'b', 'stalled')
+  expect(attribute([mark(0, 'a'), last], last, { ...quiet, convicted: true }).culprit).toBe('task')
+})

@@ -25,6 +25,8 @@ export interface Circumstances {
   readonly nowMs: number
   /** The dependency that the evidence names, or the one that holds the pool. */
   readonly dependency: DependencyRow | null
+  /** The task was found guilty before, and this is what was left to do about it. */
+  readonly convicted?: boolean
   /** The machine itself refused: no memory, no process, no file to be had. */
   readonly nodeRefused: string | null
   /** The supervisor's own worst delay of late. */
@@ -50,6 +52,8 @@ export function attribute(marks: readonly FailureMark[], now: FailureMark, aroun
     because,
     table,
   })
+  if (around.convicted === true)
+    return say('task', 1, `its attempt at task ${now.taskId} was ended on the task's account`)
   const ofDependency = byDependency(now, around)
   if (ofDependency !== null) return ofDependency
   if (around.nodeRefused !== null) return say('node', 1, `this machine refused: ${around.nodeRefused}`)

@@ -4,9 +4,11 @@ import { effectsOf, noticesOf, viewAfter, viewOf } from '../../test/fixtures/vie
 import { defaultLoopThresholds } from '../model/detect.ts'
 import type { AttemptObservation, ModelUsage } from '../model/observation.ts'
 import type { AttemptRow } from '../model/rows.ts'
+import { decideReplica } from './decide.ts'
 import { compactionsDue, onGauge, onRunFact } from './misbehave.ts'
 import type { View } from './outcome.ts'
 import { onFault } from './recover.ts'
+import { heard } from './rows.ts'
 
 const name = { replica: 'p/0', incarnation: 1, taskId: 't', fence: 1, atMs: 0 } as const
 const args = { hash: 'a', length: 10, text: 'invoice' }
@@ -139,6 +141,17 @@ describe('a context', () => {
     const after = viewAfter(view, onRunFact(view, attempt, prompted(0, { failure: 'context_overflow' })))
     expect(after.attempts[0]?.phase).toMatchObject({ ending: { finish: 'too_large' } })
     expect(after.replica.strikes).toEqual([])
+  })
+
+  test('an agent that does not let go of it loses its process, and no strike', () => {
+    const view = viewOf({ attempts: [attempt] })
+    const refused = viewAfter(view, onRunFact(view, attempt, prompted(0, { failure: 'context_overflow' })))
+    const nowMs = view.spec.recovery.resetMs
+    const { outcome } = decideReplica({ ...refused, nowMs, replica: { ...refused.replica, pulse: heard(nowMs) } })
+    const after = viewAfter(refused, outcome)
+    expect(effectsOf(outcome)).toEqual(['terminate'])
+    expect(after.replica.strikes).toEqual([])
+    expect(after.incident?.fault).toMatchObject({ kind: 'stalled', culprit: 'task' })
   })
 })
 

@@ -1,11 +1,15 @@
 import { describe, expect, test } from 'vitest'
-import { dependencySpec, poolRow, poolSpec } from '../../test/fixtures/specs.ts'
+import { dependencySpec, poolRow, poolSpec, readyReplica } from '../../test/fixtures/specs.ts'
+import { viewAfter, viewOf } from '../../test/fixtures/view.ts'
 import type { PoolHold } from '../model/change.ts'
+import type { Fault } from '../model/fault.ts'
+import type { Incident } from '../model/incident.ts'
 import type { OperatorRequest } from '../model/observation.ts'
-import type { PoolRow } from '../model/rows.ts'
+import type { FailureMark, PoolRow, ReplicaRow } from '../model/rows.ts'
 import { newDependency, opened } from './breaker.ts'
 import { onForced } from './dependency.ts'
-import { onPoolCommand, type PoolCommand } from './operator.ts'
+import { openIncident } from './incident.ts'
+import { onPoolCommand, onReplicaCommand, type PoolCommand } from './operator.ts'
 import type { Outcome } from './outcome.ts'
 
 type Request = OperatorRequest & { readonly command: PoolCommand }
@@ -100,4 +104,47 @@ test('what is forced back in is closed, thaws, and says who and why', () => {
   expect(outcome.dependencies).toMatchObject([{ breaker: { kind: 'closed', thawedMs: 5_000 }, openedMs: [0] }])
   const audit = { kind: 'audit', atMs: 5_000, who: 'Ada', what: 'close_breaker', target: 'llm', reason: 'why' }
   expect(auditOf(outcome)).toEqual([audit])
+})
+
+describe('who is absolved', () => {
+  const strikes = [{ atMs: 0, incidentId: 'i', minSlot: 0, taskId: null, dependency: null }]
+  const mark = (replica: FailureMark['replica']): FailureMark => ({
+    ...{ atMs: 0, kind: 'crashed', replica, taskId: 't', dependency: null },
+    ...{ suspects: ['t'], awaited: [], counted: true, lost: true },
+  })
+  const fault: Fault = {
+    ...{ kind: 'crashed', culprit: 'agent', pool: 'p', replica: 'p/0', incarnation: 1, taskId: null },
+    ...{ dependency: null, firstSignMs: 0, evidence: ['exit code 1'] },
+  }
+  const incident = openIncident(fault, 0, 'p/0')
+  const charged = readyReplica(0, { strikes, replacedMs: [1, 2], incidentId: incident.id, probationUntilMs: 60_000 })
+  const pool = poolRow({ marks: [mark('p/0'), mark('p/1')], replacedMs: [1, 2, 3] })
+  const absolved = (replica: ReplicaRow, status: Incident['status']) => {
+    const view = viewOf({ nowMs: 5, pool, replica, incident: { ...incident, status } })
+    const outcome = onReplicaCommand(view, { ...asked('hold'), command: { kind: 'absolve', replica: 'p/0' } })
+    return { outcome, after: viewAfter(view, outcome) }
+  }
+
+  test('has no strikes, no marks and no replacements; those of others stay', () => {
+    const { outcome, after } = absolved(charged, 'probation')
+    expect(after.replica).toMatchObject({ strikes: [], replacedMs: [], incidentId: null, probationUntilMs: null })
+    expect(after.pool.marks.map(({ replica }) => replica)).toEqual(['p/1'])
+    expect(after.pool.replacedMs).toHaveLength(1)
+    expect(outcome.incidents).toMatchObject([{ status: 'closed', closedMs: 5 }])
+    expect(auditOf(outcome)).toMatchObject([{ what: 'absolve', target: 'p/0', who: 'Ada', reason: 'why' }])
+  })
+
+  test('and is still being mended goes on being mended', () => {
+    const { outcome, after } = absolved(charged, 'open')
+    expect(after.replica).toMatchObject({ strikes: [], incidentId: incident.id, probationUntilMs: 60_000 })
+    expect(outcome.incidents).toEqual([])
+  })
+
+  test('but not who is quarantined: a person must look, and release it', () => {
+    const { outcome, after } = absolved({ ...charged, phase: { kind: 'quarantined', sinceMs: 0 } }, 'needs_review')
+    const text = 'p/0 is quarantined: release it'
+    expect(effectsOf(outcome)).toEqual([{ kind: 'answer', request: 1, answer: { kind: 'conflict', text } }])
+    expect(after.replica.strikes).toEqual(strikes)
+    expect(auditOf(outcome)).toEqual([])
+  })
 })

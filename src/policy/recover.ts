@@ -72,6 +72,7 @@ function judge(draft: Draft, view: View, sign: Sign): Judgement {
   )
   const verdict = attribute(marks, mark, {
     nowMs,
+    convicted: wasConvicted(sign.attempt),
     dependency: namedRow(view, dependency, holding),
     nodeRefused: sign.nodeRefused ?? null,
     lagMs: view.lagMs,
@@ -112,6 +113,13 @@ function judge(draft: Draft, view: View, sign: Sign): Judgement {
   const charged = escalate(replica.strikes, charge, spec.recovery)
   draft.setReplica({ ...replica, strikes: charged.strikes })
   return { sign, fault, verdict, excused, rung: charged.rung, strike: charged.strike, action: charged.rung }
+}
+
+/** It was ended because its task is too large or has used up its budget: an agent that does not let go of it changes nothing about that. */
+function wasConvicted(attempt: AttemptRow | null): boolean {
+  if (attempt?.phase.kind !== 'returning') return false
+  const { finish, outcome } = attempt.phase.ending
+  return finish === 'too_large' || outcome === 'budget_exceeded'
 }
 
 /** The dependency whose witnesses are heard: the one that is named; where only the words are those of one, the one that holds the pool. */

@@ -6,8 +6,9 @@ import { Trace } from './trace.ts'
 
 /** A trace that all checkers read, over one calm pool: for histories written by hand. */
 export function check() {
-  const trace = new Trace(new SimClock(0), false)
+  const clock = new SimClock(0)
+  const trace = new Trace(clock, false)
   const checkers = createCheckers(trace, calmScenario(basicPool('pool', 3, 1), createRandom(1), {}))
   trace.read(checkers.all)
-  return { trace, checkers }
+  return { clock, trace, checkers }
 }

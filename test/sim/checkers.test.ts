@@ -151,7 +151,15 @@ const quarantine = [
   commit(incident({}, { kind: 'quarantine' })),
   commit(record({ ...first, incarnation: 2 }, 0)),
 ]
-const release = commit({ kind: 'audit', atMs: 0, who: '', what: 'release', target: first.replica, reason: '' })
+const released: Change = {
+  ...{ kind: 'audit', atMs: 0, who: '', what: 'release', target: first.replica, reason: '' },
+}
+const release = commit(released)
+/** The store refuses it. */
+const refused = (...changes: readonly Change[]): TraceEvent => ({
+  ...{ kind: 'commit_failed', batch: { nowMs: 0, decisions: [changes], claims: [] } },
+})
+const twelfth = record({ ...first, incarnation: 12 }, 0)
 
 /** Each rule from both sides: what it must report, and the nearest thing that it must not. */
 test.each<{ readonly name: string; readonly events: readonly TraceEvent[]; readonly rules: readonly string[] }>([
@@ -306,6 +314,19 @@ test.each<{ readonly name: string; readonly events: readonly TraceEvent[]; reado
   { name: 'a probation passed', events: [commit(incident({ ...closed, closedMs: 60_000 }))], rules: [] },
   { name: 'as many replacements as the intensity', events: respawns(10), rules: [] },
   { name: 'one replacement more', events: respawns(11), rules: ['bounded_replacement'] },
+  {
+    name: 'a release beside as many as the intensity, which the store refuses at first',
+    events: [...respawns(10), refused(released), refused(twelfth), release, commit(twelfth)],
+    rules: [],
+  },
+  {
+    name: 'one replacement more after that release, which is one release however often it is written',
+    events: [
+      ...[...respawns(10), refused(released), refused(twelfth), release, commit(twelfth)],
+      commit(record({ ...first, incarnation: 13 }, 0)),
+    ],
+    rules: ['bounded_replacement'],
+  },
   { name: 'a hard restart that nobody is told of', events: [decided(incident({}, {}))], rules: ['told'] },
   { name: 'a hard restart that the pager is told of', events: [opened], rules: [] },
   {

@@ -6,6 +6,7 @@ import { describeFailure, type SimulationOptions, type SimulationResult, simulat
 const pastFailures = [
   544_151_378, 544_150_720, 764_871_334, 167_972_200, 1_082, 2_199, 4_277, 4_465, 100_972, 101_780, 200_354, 202_379,
   301_819, 544_151_489, 422_014_066, 422_012_844, 943_250_733, 669_254_046, 43_245_240, 43_246_468, 567_344_485,
+  361_164_719, 567_342_942, 567_344_236,
 ] as const
 const fixedSeeds = 1_000
 const chunk = 50

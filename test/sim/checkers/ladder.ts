@@ -17,6 +17,8 @@ export class LadderChecker implements Checker {
   /** Places in quarantine, with the process that it ended. */
   private readonly quarantined = new Map<ReplicaName, number>()
   private readonly respawnsMs = new Map<PoolName, number[]>()
+  /** The last release of each place: it is decided once, however often it is written. */
+  private readonly releasedMs = new Map<ReplicaName, number>()
 
   constructor(trace: Trace, pools: readonly PoolSpec[]) {
     this.trace = trace
@@ -38,16 +40,23 @@ export class LadderChecker implements Checker {
   }
 
   private replacements(changes: readonly Change[], atMs: number): void {
-    for (const change of changes) if (change.kind === 'replica') this.replaced(change.record, atMs)
+    for (const change of changes) {
+      if (change.kind === 'replica') this.replaced(change.record, atMs)
+      else if (change.kind === 'audit' && change.what === 'release')
+        this.released(change.target as ReplicaName, change.atMs)
+    }
   }
 
-  private released(replica: ReplicaName): void {
+  /** What comes next in this place replaces nothing that broke: a person wants it. */
+  private released(replica: ReplicaName, atMs: number): void {
+    if (this.releasedMs.get(replica) === atMs) return
+    this.releasedMs.set(replica, atMs)
     this.spawned.delete(replica)
-    this.quarantined.delete(replica)
   }
 
   private forget(replica: ReplicaName): void {
-    this.released(replica)
+    this.spawned.delete(replica)
+    this.quarantined.delete(replica)
     this.incarnations.delete(replica)
   }
 
@@ -56,7 +65,8 @@ export class LadderChecker implements Checker {
     for (const change of changes) {
       if (change.kind === 'incident') this.incident(change.incident, kinds)
       else if (change.kind === 'forget_replica') this.forget(change.replica)
-      else if (change.kind === 'audit' && change.what === 'release') this.released(change.target as ReplicaName)
+      else if (change.kind === 'audit' && change.what === 'release')
+        this.quarantined.delete(change.target as ReplicaName)
     }
     for (const change of changes) {
       if (change.kind !== 'replica') continue

@@ -6,7 +6,11 @@ import { keyOf } from './acting.ts'
 import type { LedgerChecker } from './ledger.ts'
 import type { Places } from './places.ts'
 
-/** A wound that has healed may still be answered for so long, and while the store fails: the verdict was on its way, ms. */
+/**
+ * A wound that has healed may still be answered for so long, and while the store
+ * fails: the verdict was on its way, ms. So it was while the supervisor slept
+ * with a store that failed.
+ */
 const healedExcuseMs = 30_000
 
 /**
@@ -21,6 +25,7 @@ export class WrongKillChecker implements Checker {
   readonly rule = 'slow_is_not_dead'
   readonly sees = [
     'commit_failed',
+    'supervisor',
     'wound',
     'operator',
     'effect',
@@ -41,6 +46,8 @@ export class WrongKillChecker implements Checker {
   private readonly excusedTasks = new Set<TaskId>()
   private readonly gone = new Set<string>()
   private readonly isUnseen: boolean
+  /** The newest transaction was refused: what it holds is still to be written. */
+  private storeFails = false
   /** Until when an outage that no check sees may be taken for a fault; and since when it is known. */
   private unseenUntilMs = Number.NEGATIVE_INFINITY
   private knownMs = Number.POSITIVE_INFINITY
@@ -62,11 +69,18 @@ export class WrongKillChecker implements Checker {
         if (this.isUnseen) this.unseenUntilMs = event.up ? atMs + healedExcuseMs : Number.POSITIVE_INFINITY
         return
       case 'committed':
+        this.storeFails = false
         for (const change of event.batch.decisions.flat())
           if (change.kind === 'dependency') this.knownMs = change.record.down?.sinceMs ?? Number.POSITIVE_INFINITY
         return
       case 'commit_failed':
-        for (const key of this.healedMs.keys()) this.healedMs.set(key, atMs)
+        this.storeFails = true
+        this.excuseHealed(atMs)
+        return
+      case 'supervisor':
+        if (event.what === 'born')
+          this.storeFails = false // What was not written died with the one before.
+        else if (event.what === 'woke' && this.storeFails) this.excuseHealed(atMs)
         return
       case 'process':
         if (event.what !== 'gone') return
@@ -87,6 +101,10 @@ export class WrongKillChecker implements Checker {
         return
       default:
     }
+  }
+
+  private excuseHealed(atMs: number): void {
+    for (const key of this.healedMs.keys()) this.healedMs.set(key, atMs)
   }
 
   private wounded(event: TraceEvent & { readonly kind: 'wound' }, atMs: number): void {
